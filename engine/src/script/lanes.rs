@@ -1,0 +1,84 @@
+//! Decides by reading which lane a script may run in (design: script lanes; docs/decisions/0002-script-lanes.md).
+//!
+//! A script is *warm* when its tree proves that a run writes nothing that outlives it: no global, no intrinsic object, no claim.
+//! Then a compiled function may run again and again in one prepared context, and nobody can tell.
+//! This is a whitelist: what is not known to be harmless makes the script *fresh*. It never runs anything and keeps no state.
+//!
+//! INVARIANTS the proof rests on, each kept by the walk in [`walk`]:
+//! - variables written are declared by the script; properties are never written, nor deleted;
+//! - functions called are the script's own, criteria that are warm themselves, or built-ins that write nothing;
+//!   built-ins that call back are given only such functions;
+//! - arrays that are changed in place were made by the script itself;
+//! - no property is read by name that leads to a writing built-in (`push`, `constructor`, `__proto__`, …), and what a computed name answers is never called.
+
+mod names;
+mod scope;
+mod walk;
+
+use std::collections::BTreeSet;
+
+use super::tree::{Span, Tree};
+
+pub use names::is_reserved_global;
+
+/// Where a script runs; never visible in its result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// A prepared context of a worker, shared with other warm scripts.
+    Warm,
+    /// A context of its own.
+    Fresh,
+}
+
+impl Lane {
+    /// The name used in records, on the command line and in messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Warm => "warm",
+            Self::Fresh => "fresh",
+        }
+    }
+}
+
+impl std::fmt::Display for Lane {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The first thing in a script that could not be proved harmless.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Doubt {
+    /// Where it stands, when the parser knows.
+    pub span: Option<Span>,
+    /// What it is, for a person.
+    pub what: &'static str,
+}
+
+/// What reading a script tells about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Analysis {
+    /// Why the script is fresh; nothing when it is warm, given that the criteria it calls are.
+    pub doubt: Option<Doubt>,
+    /// Criteria scripts it calls by name.
+    pub criteria: BTreeSet<Box<str>>,
+    /// Claims it names, such as `user.groups`; `user.*` where it takes the whole dictionary and `*` where it takes all of them.
+    pub claims: BTreeSet<String>,
+}
+
+impl Analysis {
+    /// The lane, provided that every script in `criteria` is warm too.
+    pub fn lane(&self) -> Lane {
+        match self.doubt {
+            None => Lane::Warm,
+            Some(_) => Lane::Fresh,
+        }
+    }
+}
+
+/// Reads a script; `is_criterion` says which names are criteria scripts it can call.
+pub fn analyse(tree: &Tree, is_criterion: &dyn Fn(&str) -> bool) -> Analysis {
+    let mut walker = walk::Walker::new(is_criterion);
+    walker.script(tree);
+    walker.finish()
+}

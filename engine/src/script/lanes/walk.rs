@@ -1,0 +1,369 @@
+//! The walk over a tree that collects doubts, criteria called and claims named.
+
+mod calls;
+mod claims;
+
+use std::collections::BTreeSet;
+
+use super::scope::{BindingId, Holds, Scopes};
+use super::{Analysis, Doubt, names};
+use crate::script::tree::{
+    AssignOp, BinaryOp, Declarator, DeclareKind, EachTarget, Expr, ExprKind, Function, Item, Key, Pattern, Property,
+    Span, Stmt, StmtKind, Target, TemplatePart, Tree, UnaryOp,
+};
+
+/// State of one walk.
+pub(super) struct Walker<'a> {
+    is_criterion: &'a dyn Fn(&str) -> bool,
+    scopes: Scopes,
+    claims_binding: Option<BindingId>,
+    must_be_function: Vec<(BindingId, Span)>,
+    must_be_array: Vec<(BindingId, Span)>,
+    doubt: Option<Doubt>,
+    criteria: BTreeSet<Box<str>>,
+    claims: BTreeSet<String>,
+}
+
+impl<'a> Walker<'a> {
+    pub(super) fn new(is_criterion: &'a dyn Fn(&str) -> bool) -> Self {
+        Self {
+            is_criterion,
+            scopes: Scopes::default(),
+            claims_binding: None,
+            must_be_function: Vec::new(),
+            must_be_array: Vec::new(),
+            doubt: None,
+            criteria: BTreeSet::new(),
+            claims: BTreeSet::new(),
+        }
+    }
+
+    /// Walks the whole script.
+    pub(super) fn script(&mut self, tree: &Tree) {
+        self.scopes.enter();
+        self.claims_binding = Some(self.scopes.declare("claims", Holds::ANYTHING));
+        self.function_body(&tree.body);
+        self.scopes.leave();
+    }
+
+    /// Checks what could only be checked once every assignment was seen.
+    pub(super) fn finish(mut self) -> Analysis {
+        for (id, span) in std::mem::take(&mut self.must_be_function) {
+            if !self.scopes.holds(id).own_functions {
+                self.doubt(Some(span), "calls a variable that may hold any function");
+            }
+        }
+        for (id, span) in std::mem::take(&mut self.must_be_array) {
+            if !self.scopes.holds(id).own_arrays {
+                self.doubt(Some(span), "changes an array it may not have made");
+            }
+        }
+        Analysis { doubt: self.doubt, criteria: self.criteria, claims: self.claims }
+    }
+
+    fn doubt(&mut self, span: Option<Span>, what: &'static str) {
+        if self.doubt.is_none() {
+            self.doubt = Some(Doubt { span, what });
+        }
+    }
+
+    /// Statements of a function whose parameters are the innermost scope.
+    fn function_body(&mut self, body: &[Stmt]) {
+        let params = self.scopes.innermost();
+        self.scopes.enter();
+        self.scopes.declare_vars(body, &params);
+        self.scopes.declare_lexical(body);
+        self.statements(body);
+        self.scopes.leave();
+    }
+
+    fn block(&mut self, body: &[Stmt]) {
+        self.scopes.enter();
+        self.scopes.declare_lexical(body);
+        self.statements(body);
+        self.scopes.leave();
+    }
+
+    fn statements(&mut self, body: &[Stmt]) {
+        for stmt in body {
+            self.statement(stmt);
+        }
+    }
+
+    fn statement(&mut self, stmt: &Stmt) {
+        match &stmt.kind {
+            StmtKind::Empty | StmtKind::Break(_) | StmtKind::Continue(_) => {}
+            StmtKind::Expr(expr) | StmtKind::Throw(expr) => self.expr(expr),
+            StmtKind::Return(value) => self.optional(value.as_ref()),
+            StmtKind::Declare(_, list) => list.iter().for_each(|item| self.declarator(item)),
+            StmtKind::Function(function) => self.function(function),
+            StmtKind::If { test, then, otherwise } => {
+                self.expr(test);
+                self.nested(then);
+                if let Some(otherwise) = otherwise {
+                    self.nested(otherwise);
+                }
+            }
+            StmtKind::While { test, body } | StmtKind::DoWhile { body, test } => {
+                self.expr(test);
+                self.nested(body);
+            }
+            StmtKind::For { init, test, update, body } => {
+                self.scopes.enter();
+                if let Some(init) = init {
+                    self.scopes.declare_lexical(std::slice::from_ref(init));
+                    self.statement(init);
+                }
+                self.optional(test.as_ref());
+                self.optional(update.as_ref());
+                self.nested(body);
+                self.scopes.leave();
+            }
+            StmtKind::ForEach { target, subject, body, .. } => self.for_each(target, subject, body),
+            StmtKind::Block(body) => self.block(body),
+            StmtKind::Switch { subject, cases } => {
+                self.expr(subject);
+                self.scopes.enter();
+                cases.iter().for_each(|case| self.scopes.declare_lexical(&case.body));
+                for case in cases {
+                    self.optional(case.test.as_ref());
+                    self.statements(&case.body);
+                }
+                self.scopes.leave();
+            }
+            StmtKind::Try { block, param, handler, finalizer } => {
+                self.block(block);
+                self.scopes.enter();
+                if let Some(param) = param {
+                    self.scopes.declare_pattern(param, Holds::ANYTHING);
+                    self.pattern(param);
+                }
+                self.block(handler.as_deref().unwrap_or_default());
+                self.scopes.leave();
+                self.block(finalizer.as_deref().unwrap_or_default());
+            }
+            StmtKind::Labelled(_, body) => self.nested(body),
+            StmtKind::Opaque => self.doubt(stmt.span, "uses a statement that is not modelled"),
+        }
+    }
+
+    /// A statement that is the body of another one, with a scope of its own even without braces.
+    fn nested(&mut self, stmt: &Stmt) {
+        self.block(std::slice::from_ref(stmt));
+    }
+
+    fn for_each(&mut self, target: &EachTarget, subject: &Expr, body: &Stmt) {
+        self.expr(subject);
+        self.scopes.enter();
+        match target {
+            EachTarget::Declare(DeclareKind::Var, pattern) => {
+                let mut bound = Vec::new();
+                super::scope::pattern_names(pattern, &mut bound);
+                bound.into_iter().for_each(|name| self.assign_name(name, Holds::ANYTHING, subject.span));
+                self.pattern(pattern);
+            }
+            EachTarget::Declare(DeclareKind::Let | DeclareKind::Const, pattern) => {
+                self.scopes.declare_pattern(pattern, Holds::ANYTHING);
+                self.pattern(pattern);
+            }
+            EachTarget::Name(name) => self.assign_name(name, Holds::ANYTHING, subject.span),
+            EachTarget::Opaque => {
+                self.doubt(Some(subject.span), "assigns loop values to something that is no variable")
+            }
+        }
+        self.nested(body);
+        self.scopes.leave();
+    }
+
+    fn declarator(&mut self, item: &Declarator) {
+        if let Some(init) = &item.init {
+            self.expr(init);
+            let holds = self.holds(init);
+            let mut bound = Vec::new();
+            super::scope::pattern_names(&item.target, &mut bound);
+            let holds = if matches!(item.target, Pattern::Name(_)) { holds } else { Holds::ANYTHING };
+            bound.into_iter().for_each(|name| self.assign_name(name, holds, init.span));
+        }
+        self.pattern(&item.target);
+    }
+
+    /// Walks the keys and defaults of a pattern whose names are declared already.
+    fn pattern(&mut self, pattern: &Pattern) {
+        match pattern {
+            Pattern::Name(_) => {}
+            Pattern::Object(parts) => {
+                for part in parts {
+                    if let Some(key) = &part.key {
+                        self.pattern_key(key);
+                    }
+                    self.optional(part.default.as_ref());
+                    self.pattern(&part.target);
+                }
+            }
+            Pattern::Array(parts) => {
+                for part in parts {
+                    self.optional(part.default.as_ref());
+                    if let Some(target) = &part.target {
+                        self.pattern(target);
+                    }
+                }
+            }
+            Pattern::Opaque => self.doubt(None, "binds a pattern that is not modelled"),
+        }
+    }
+
+    fn pattern_key(&mut self, key: &Key) {
+        match key {
+            Key::Name(name) if names::is_guarded_member(name) => {
+                self.doubt(None, "reads a property that leads to a writing built-in")
+            }
+            Key::Name(_) => {}
+            Key::Computed(expr) => self.expr(expr),
+        }
+    }
+
+    fn function(&mut self, function: &Function) {
+        self.scopes.enter();
+        if let Some(name) = &function.name {
+            self.scopes.declare(name, Holds::OWN_FUNCTION);
+        }
+        self.scopes.enter();
+        for param in &function.params {
+            self.scopes.declare_pattern(&param.target, Holds::ANYTHING);
+        }
+        for param in &function.params {
+            self.optional(param.init.as_ref());
+            self.pattern(&param.target);
+        }
+        self.function_body(&function.body);
+        self.scopes.leave();
+        self.scopes.leave();
+    }
+
+    fn optional(&mut self, expr: Option<&Expr>) {
+        if let Some(expr) = expr {
+            self.expr(expr);
+        }
+    }
+
+    fn expr(&mut self, expr: &Expr) {
+        match &expr.kind {
+            ExprKind::String(_)
+            | ExprKind::Number(_)
+            | ExprKind::Boolean(_)
+            | ExprKind::Null
+            | ExprKind::Undefined
+            | ExprKind::Regex { .. } => {}
+            ExprKind::Name(name) => self.name(name, expr.span),
+            ExprKind::Template(parts) => {
+                for part in parts {
+                    if let TemplatePart::Expr(inner) = part {
+                        self.expr(inner);
+                    }
+                }
+            }
+            ExprKind::Array(items) => self.items(items),
+            ExprKind::Object(properties) => properties.iter().for_each(|property| self.property(property, expr.span)),
+            ExprKind::Function(function) => self.function(function),
+            ExprKind::Unary(UnaryOp::TypeOf, operand) if matches!(operand.kind, ExprKind::Name(_)) => {
+                self.type_of(operand)
+            }
+            ExprKind::Unary(_, operand) | ExprKind::Chain(operand) => self.expr(operand),
+            ExprKind::Binary(BinaryOp::InstanceOf, left, right) => self.instance_of(left, right),
+            ExprKind::Binary(_, left, right) | ExprKind::Logical(_, left, right) | ExprKind::Sequence(left, right) => {
+                self.expr(left);
+                self.expr(right);
+            }
+            ExprKind::Assign { op, target, value } => self.assign(*op, target, value),
+            ExprKind::Update { target, .. } => match target {
+                Target::Name(name) => self.assign_name(name, Holds::ANYTHING, expr.span),
+                Target::Opaque => self.doubt(Some(expr.span), "writes to a property"),
+            },
+            ExprKind::Conditional { test, then, otherwise } => {
+                self.expr(test);
+                self.expr(then);
+                self.expr(otherwise);
+            }
+            ExprKind::Call { callee, args, .. } => self.call(callee, args, expr.span),
+            ExprKind::New { callee, args } => self.construct(callee, args),
+            ExprKind::Member { .. } | ExprKind::Index { .. } => self.member(expr),
+            ExprKind::Opaque => self.doubt(Some(expr.span), "uses an expression that is not modelled"),
+        }
+    }
+
+    fn name(&mut self, name: &str, span: Span) {
+        if let Some(id) = self.scopes.resolve(name) {
+            if Some(id) == self.claims_binding {
+                self.claims.insert("*".to_owned());
+            }
+            return;
+        }
+        if !matches!(name, "undefined" | "NaN" | "Infinity") {
+            self.doubt(Some(span), "uses a global variable");
+        }
+    }
+
+    fn type_of(&mut self, operand: &Expr) {
+        match &operand.kind {
+            // Which criteria a name stands for is known to the fresh lane alone.
+            ExprKind::Name(name) if self.scopes.resolve(name).is_none() && name.as_ref() != "undefined" => {
+                self.doubt(Some(operand.span), "asks for the type of a global variable");
+            }
+            _ => {}
+        }
+    }
+
+    fn instance_of(&mut self, left: &Expr, right: &Expr) {
+        self.expr(left);
+        match &right.kind {
+            ExprKind::Name(name) if self.scopes.resolve(name).is_none() && names::is_known_class(name) => {}
+            _ => self.doubt(Some(right.span), "tests against a class that is not known"),
+        }
+    }
+
+    fn items(&mut self, items: &[Item]) {
+        for item in items {
+            match item {
+                Item::One(expr) | Item::Spread(expr) => self.expr(expr),
+                Item::Hole => {}
+            }
+        }
+    }
+
+    fn property(&mut self, property: &Property, span: Span) {
+        match property {
+            Property::Value(Key::Name(name), value) => {
+                if names::is_guarded_member(name)
+                    || names::makes_array(name)
+                    || matches!(name.as_ref(), "toString" | "valueOf" | "toJSON" | "then")
+                {
+                    self.doubt(Some(value.span), "makes an object with a property that built-ins look for");
+                }
+                self.expr(value);
+            }
+            Property::Spread(value) => self.expr(value),
+            Property::Value(Key::Computed(_), _) | Property::Opaque => {
+                self.doubt(Some(span), "makes an object with computed names or accessors")
+            }
+        }
+    }
+
+    fn assign(&mut self, op: Option<AssignOp>, target: &Target, value: &Expr) {
+        self.expr(value);
+        let holds = match op {
+            None | Some(AssignOp::Logical(_)) => self.holds(value),
+            Some(AssignOp::Binary(_)) => Holds::ANYTHING,
+        };
+        match target {
+            Target::Name(name) => self.assign_name(name, holds, value.span),
+            Target::Opaque => self.doubt(Some(value.span), "writes to a property"),
+        }
+    }
+
+    fn assign_name(&mut self, name: &str, holds: Holds, span: Span) {
+        match self.scopes.resolve(name) {
+            Some(id) => self.scopes.assign(id, holds),
+            None => self.doubt(Some(span), "assigns a variable it does not declare"),
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Calls: who may be called, and with what.
+
+use super::Walker;
+use crate::script::lanes::names;
+use crate::script::lanes::scope::Holds;
+use crate::script::tree::{Expr, ExprKind, Item, Span};
+
+impl Walker<'_> {
+    pub(super) fn call(&mut self, callee: &Expr, args: &[Item], span: Span) {
+        match &callee.kind {
+            ExprKind::Name(name) => self.call_name(name, args, callee.span),
+            ExprKind::Function(function) => {
+                self.function(function);
+                self.items(args);
+            }
+            ExprKind::Member { object, name, .. } => match self.global_object(object) {
+                Some(global) => self.call_static(global, name, args, span),
+                None => self.call_method(object, name, args, span),
+            },
+            _ => {
+                self.doubt(Some(callee.span), "calls a value that is not known to be harmless");
+                self.expr(callee);
+                self.items(args);
+            }
+        }
+    }
+
+    pub(super) fn construct(&mut self, callee: &Expr, args: &[Item]) {
+        match &callee.kind {
+            ExprKind::Name(name) if self.scopes.resolve(name).is_none() && names::is_pure_constructor(name) => {}
+            _ => self.doubt(Some(callee.span), "constructs an object of a class that is not known"),
+        }
+        self.items(args);
+    }
+
+    /// What a variable holds after being assigned `value`.
+    pub(super) fn holds(&self, value: &Expr) -> Holds {
+        if matches!(value.kind, ExprKind::Function(_)) {
+            Holds::OWN_FUNCTION
+        } else if self.is_own_array(value) {
+            Holds::OWN_ARRAY
+        } else {
+            Holds::ANYTHING
+        }
+    }
+
+    fn call_name(&mut self, name: &str, args: &[Item], span: Span) {
+        if let Some(id) = self.scopes.resolve(name) {
+            self.must_be_function.push((id, span));
+            self.items(args);
+        } else if !names::is_reserved_global(name) && (self.is_criterion)(name) {
+            self.criteria.insert(name.into());
+            self.criterion_args(args);
+        } else {
+            if !names::is_pure_function(name) {
+                self.doubt(Some(span), "calls a function that is not known to be harmless");
+            }
+            self.items(args);
+        }
+    }
+
+    /// Handing the claims on is not reading them: what the criterion reads counts.
+    fn criterion_args(&mut self, args: &[Item]) {
+        for arg in args {
+            match arg {
+                Item::One(expr) if self.is_claims(expr) => {}
+                Item::One(expr) | Item::Spread(expr) => self.expr(expr),
+                Item::Hole => {}
+            }
+        }
+    }
+
+    fn call_static(&mut self, global: &str, name: &str, args: &[Item], span: Span) {
+        if !names::is_pure_static(global, name) {
+            self.doubt(Some(span), "calls a built-in function that is not known to be harmless");
+        }
+        if global == "JSON" {
+            self.json_args(args, span);
+        } else {
+            self.items(args);
+        }
+    }
+
+    /// `JSON.parse` and `JSON.stringify` call their second argument.
+    fn json_args(&mut self, args: &[Item], span: Span) {
+        for (at, arg) in args.iter().enumerate() {
+            match arg {
+                Item::One(expr) if at == 1 && self.is_function(expr) => self.callback(expr),
+                Item::One(expr) if at == 1 && !is_inert(expr) && !matches!(expr.kind, ExprKind::Array(_)) => {
+                    self.doubt(Some(span), "hands a value to a built-in that may call it");
+                }
+                Item::One(expr) => self.expr(expr),
+                Item::Spread(_) | Item::Hole => self.doubt(Some(span), "hands a value to a built-in that may call it"),
+            }
+        }
+    }
+
+    fn call_method(&mut self, object: &Expr, name: &str, args: &[Item], span: Span) {
+        self.receiver(object, name);
+        if names::is_callback_method(name) {
+            self.callback_args(args, span);
+        } else if names::is_array_mutator(name) {
+            self.must_own_array(object, span);
+            if name == "sort" && !args.is_empty() {
+                self.callback_args(args, span);
+            } else {
+                self.items(args);
+            }
+        } else if matches!(name, "replace" | "replaceAll") {
+            self.replace_args(args, span);
+        } else {
+            if !names::is_pure_method(name) {
+                self.doubt(Some(span), "calls a method that is not known to be harmless");
+            }
+            self.items(args);
+        }
+    }
+
+    fn callback_args(&mut self, args: &[Item], span: Span) {
+        match args.split_first() {
+            Some((Item::One(first), rest)) if self.is_function(first) => {
+                self.callback(first);
+                self.items(rest);
+            }
+            _ => {
+                self.doubt(Some(span), "hands a value to a built-in that calls it");
+                self.items(args);
+            }
+        }
+    }
+
+    /// `replace` calls its second argument when that is a function.
+    fn replace_args(&mut self, args: &[Item], span: Span) {
+        match args {
+            [Item::One(what), Item::One(by)] if self.is_function(by) => {
+                self.expr(what);
+                self.callback(by);
+            }
+            [Item::One(what), Item::One(by)] if is_inert(by) => {
+                self.expr(what);
+                self.expr(by);
+            }
+            _ => {
+                self.doubt(Some(span), "hands a value to a built-in that may call it");
+                self.items(args);
+            }
+        }
+    }
+
+    /// Whether a built-in may be given this expression to call.
+    fn is_function(&self, expr: &Expr) -> bool {
+        match &expr.kind {
+            ExprKind::Function(_) => true,
+            ExprKind::Name(name) => match self.scopes.resolve(name) {
+                Some(id) => self.scopes.holds(id).own_functions,
+                None => names::is_pure_function(name),
+            },
+            _ => false,
+        }
+    }
+
+    /// Walks an expression that [`Self::is_function`] accepted.
+    fn callback(&mut self, expr: &Expr) {
+        match &expr.kind {
+            ExprKind::Name(name) => {
+                if let Some(id) = self.scopes.resolve(name) {
+                    self.must_be_function.push((id, expr.span));
+                }
+            }
+            _ => self.expr(expr),
+        }
+    }
+
+    fn must_own_array(&mut self, object: &Expr, span: Span) {
+        match &object.kind {
+            ExprKind::Name(name) => match self.scopes.resolve(name) {
+                Some(id) => self.must_be_array.push((id, span)),
+                None => self.doubt(Some(span), "changes an array it did not make"),
+            },
+            _ if self.is_own_array(object) => {}
+            _ => self.doubt(Some(span), "changes an array it did not make"),
+        }
+    }
+
+    /// Whether the value certainly was made by this script when it is an array.
+    ///
+    /// Built-ins that make arrays can be trusted by name, because no object literal may have a property of such a name.
+    fn is_own_array(&self, value: &Expr) -> bool {
+        match &value.kind {
+            ExprKind::Array(_) => true,
+            ExprKind::Chain(inner) => self.is_own_array(inner),
+            ExprKind::Conditional { then, otherwise, .. } => self.is_own_array(then) && self.is_own_array(otherwise),
+            ExprKind::Call { callee, args, .. } => match &callee.kind {
+                ExprKind::Member { object, name, .. } => match self.global_object(object) {
+                    Some("Object") => matches!(name.as_ref(), "keys" | "values" | "entries"),
+                    // A reviver could answer something that others hold too.
+                    Some("JSON") => name.as_ref() == "parse" && args.len() == 1,
+                    Some(_) => false,
+                    None => {
+                        names::makes_array(name)
+                            || (matches!(name.as_ref(), "sort" | "reverse") && self.is_own_array(object))
+                    }
+                },
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
+    /// The name of a built-in global object, when `object` is just that.
+    pub(super) fn global_object<'e>(&self, object: &'e Expr) -> Option<&'e str> {
+        match &object.kind {
+            ExprKind::Name(name) if self.scopes.resolve(name).is_none() => Some(name),
+            _ => None,
+        }
+    }
+}
+
+/// Whether the value is certainly no function and no object.
+fn is_inert(expr: &Expr) -> bool {
+    matches!(
+        expr.kind,
+        ExprKind::String(_)
+            | ExprKind::Number(_)
+            | ExprKind::Boolean(_)
+            | ExprKind::Null
+            | ExprKind::Undefined
+            | ExprKind::Template(_)
+    )
+}

@@ -1,0 +1,474 @@
+//! A session on a gateway: the enforcement point.
+//!
+//! Every flow goes through [`Session::open`]; only an [`Effect::Allow`] carries the [`Permit`] that whatever dials asks
+//! for by value. A flow is `Pending` while its conditions are being asked, `Held` while one is false and the user may do
+//! something about it, `Allowed` with the rule-set generation and the slot epochs it was allowed under.
+//!
+//! INVARIANT: a flow passes only while [`Session::passes`] says so, that is while the session lives, the generation is
+//! the one it was allowed under and none of its slots has moved on. Changing rules bumps the generation, changing a
+//! condition's answer bumps the slots that use it; every flow is then decided anew, and what no longer stands is cut.
+//! Ending the session is one flag, whatever the number of flows.
+//!
+//! Errors deny: a failed condition never satisfies anything. A block blocks whatever its own conditions say, because the
+//! rule that wins a packet is the only one asked (D 12.2), and it permits nothing.
+
+mod condition;
+mod outcome;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use time::OffsetDateTime;
+
+use crate::{
+    id::{ConditionId, EntitlementId},
+    object::{Entitlement, Logic},
+    rules::{RuleSet, Target, Verdict},
+};
+
+use condition::{Conditions, Standing};
+
+pub use condition::{Answer, RunId};
+pub use outcome::{Denial, Effect, EndReason, Hold, Permit};
+
+/// Names one flow of one session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlowId(pub u64);
+
+/// A moment on both clocks: holds and retries count on the monotonic one, expiry on the wall.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// Since an arbitrary start; never goes backwards.
+    pub monotonic: Duration,
+    /// The time of day, which may jump.
+    pub wall: OffsetDateTime,
+}
+
+/// Bounds and times of a session.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Flows open or waiting at once. Default 4,096.
+    pub flows: usize,
+    /// How long a flow is held for a condition to turn true. Default 60 s (design 3.6).
+    pub hold: Duration,
+    /// How long a flow waits for an answer before it is refused. Default 10 s: twice what a script may run.
+    pub pending: Duration,
+    /// A condition that was not satisfied is not asked again by traffic sooner than this. Default 1 s.
+    pub retry: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            flows: 4096,
+            hold: Duration::from_secs(60),
+            pending: Duration::from_secs(10),
+            retry: Duration::from_secs(1),
+        }
+    }
+}
+
+/// The state of one session on one gateway.
+#[derive(Debug)]
+pub struct Session {
+    limits: Limits,
+    rules: RuleSet,
+    generation: u64,
+    slots: BTreeMap<EntitlementId, Slot>,
+    conditions: Conditions,
+    flows: BTreeMap<FlowId, Flow>,
+    expires: OffsetDateTime,
+    ended: Option<EndReason>,
+}
+
+/// What an entitlement's conditions stand for; all its rules share it.
+#[derive(Debug)]
+struct Slot {
+    name: Arc<str>,
+    conditions: BTreeSet<ConditionId>,
+    logic: Logic,
+    epoch: u64,
+}
+
+#[derive(Debug)]
+struct Flow {
+    target: Target,
+    since: Duration,
+    state: FlowState,
+}
+
+#[derive(Debug)]
+enum FlowState {
+    /// Conditions are being asked; `opened` flows are paused meanwhile.
+    Pending { opened: bool, since: Duration },
+    /// A condition is false; the flow waits for it to turn.
+    Held,
+    /// Open, as long as generation and epochs stay.
+    Allowed { generation: u64, epochs: Vec<(EntitlementId, u64)> },
+}
+
+/// What the rules and conditions say of a target right now.
+enum Standpoint {
+    Permitted { permit: Permit, slots: Vec<EntitlementId> },
+    Unknown(BTreeSet<ConditionId>),
+    Unsatisfied(Hold, BTreeSet<ConditionId>),
+    Refused(Denial),
+}
+
+impl Session {
+    /// A live session without rules: it permits nothing yet.
+    pub fn new(limits: Limits, expires: OffsetDateTime) -> Self {
+        Self {
+            limits,
+            rules: RuleSet::default(),
+            generation: 0,
+            slots: BTreeMap::new(),
+            conditions: Conditions::default(),
+            flows: BTreeMap::new(),
+            expires,
+            ended: None,
+        }
+    }
+
+    /// Takes in the rules of the entitlements held, with the names of the conditions they use.
+    ///
+    /// `conditions` are the definitions in force; one that an entitlement names but that is missing can never hold.
+    pub fn handle_rules(
+        &mut self,
+        entitlements: &[Arc<Entitlement>],
+        rules: RuleSet,
+        conditions: &BTreeMap<ConditionId, Arc<str>>,
+        now: Moment,
+    ) -> Vec<Effect> {
+        if self.rules != rules || self.slots.len() != entitlements.len() {
+            self.generation += 1;
+        }
+        self.rules = rules;
+        self.slots = entitlements.iter().map(|entitlement| (entitlement.id, self.slot_of(entitlement))).collect();
+        self.conditions.define(conditions);
+        self.decide_all(now)
+    }
+
+    /// A flow's first packet. The answer holds exactly one of `Allow`, `Hold`, `Deny` for it, or none while it is pending.
+    pub fn open(&mut self, flow: FlowId, target: Target, now: Moment) -> Vec<Effect> {
+        if self.ended.is_some() {
+            return vec![Effect::Deny(flow, Denial::SessionEnded)];
+        }
+        if self.flows.len() >= self.limits.flows {
+            return vec![Effect::Deny(flow, Denial::TooManyFlows)];
+        }
+        self.forget_failures(target, now);
+        self.flows.insert(
+            flow,
+            Flow { target, since: now.monotonic, state: FlowState::Pending { opened: false, since: now.monotonic } },
+        );
+        self.decide(flow, now)
+    }
+
+    /// The flow is over by itself.
+    pub fn close(&mut self, flow: FlowId) {
+        self.flows.remove(&flow);
+    }
+
+    /// Whether the flow may pass a packet right now. The one check every packet and every chunk of a stream goes through.
+    pub fn passes(&self, flow: FlowId, now: OffsetDateTime) -> bool {
+        if self.ended.is_some() || now >= self.expires {
+            return false;
+        }
+        match self.flows.get(&flow).map(|flow| &flow.state) {
+            Some(FlowState::Allowed { generation, epochs }) => {
+                *generation == self.generation
+                    && epochs.iter().all(|(slot, epoch)| self.slots.get(slot).is_some_and(|slot| slot.epoch == *epoch))
+            }
+            Some(FlowState::Pending { .. } | FlowState::Held) | None => false,
+        }
+    }
+
+    /// A condition was answered. Answers of runs that were overtaken are ignored.
+    pub fn handle_answer(&mut self, condition: ConditionId, run: RunId, answer: Answer, now: Moment) -> Vec<Effect> {
+        let Some(change) = self.conditions.answer(condition, run, answer) else { return Vec::new() };
+        if !change.changed {
+            return if change.settles { self.decide_all(now) } else { Vec::new() };
+        }
+        self.bump(condition);
+        let mut effects = vec![Effect::ConditionChanged { condition, name: change.name, holds: change.holds }];
+        effects.extend(self.decide_all(now));
+        effects
+    }
+
+    /// A condition's definition changed: its last answer belongs to something that no longer exists, so what it
+    /// permitted waits for the new answer.
+    pub fn handle_edited(&mut self, condition: ConditionId, now: Moment) -> Vec<Effect> {
+        self.conditions.forget(condition);
+        self.bump(condition);
+        self.decide_all(now)
+    }
+
+    /// Asks all conditions that were ever asked again; the last answers stand until the new ones are there.
+    pub fn reevaluate(&mut self, now: Moment) -> Vec<Effect> {
+        let asked = self.conditions.asked();
+        self.ask(asked, now, Urgency::Now)
+    }
+
+    /// Renewed tokens prolong the session.
+    pub fn handle_expiry(&mut self, expires: OffsetDateTime) {
+        self.expires = expires;
+    }
+
+    /// Ends the session; every flow is cut with this one flag.
+    pub fn end(&mut self, reason: EndReason) -> Vec<Effect> {
+        if self.ended.is_some() {
+            return Vec::new();
+        }
+        self.ended = Some(reason.clone());
+        self.flows.clear();
+        vec![Effect::End(reason)]
+    }
+
+    /// Why the session is over, if it is.
+    pub fn ended(&self) -> Option<&EndReason> {
+        self.ended.as_ref()
+    }
+
+    /// Does what is due at `now`: expiry, holds and waits that ran out, traffic that asks again.
+    pub fn handle_timeout(&mut self, now: Moment) -> Vec<Effect> {
+        if self.ended.is_some() {
+            return Vec::new();
+        }
+        if now.wall >= self.expires {
+            return self.end(EndReason::Expired);
+        }
+        let mut effects = self.drop_overdue(now);
+        let waiting: Vec<FlowId> = self.waiting().collect();
+        for flow in waiting {
+            effects.extend(self.decide(flow, now));
+        }
+        effects
+    }
+
+    /// The next moment of the monotonic clock at which [`Self::handle_timeout`] has work, `None` when idle. Expiry is
+    /// on the wall clock and stands beside it in [`Self::expires`].
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        let asked_by_traffic =
+            self.flows.values().filter_map(|flow| match (&flow.state, self.standpoint(flow.target)) {
+                (FlowState::Held, Standpoint::Unsatisfied(_, conditions)) => Some(conditions),
+                _ => None,
+            });
+        let retry = self.conditions.next_retry(&asked_by_traffic.flatten().collect(), self.limits.retry);
+        let overdue = self.flows.values().filter_map(|flow| self.deadline(flow)).min();
+        [retry, overdue].into_iter().flatten().min()
+    }
+
+    /// When the session's tokens expire.
+    pub fn expires(&self) -> OffsetDateTime {
+        self.expires
+    }
+
+    /// Flows open or waiting.
+    pub fn flow_count(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// The rules in force.
+    pub fn rules(&self) -> &RuleSet {
+        &self.rules
+    }
+
+    /// The last answer of every condition asked, by name.
+    pub fn condition_answers(&self) -> BTreeMap<Arc<str>, bool> {
+        self.conditions.answers()
+    }
+
+    fn slot_of(&self, entitlement: &Entitlement) -> Slot {
+        let old = self.slots.get(&entitlement.id);
+        let same =
+            old.is_some_and(|old| old.conditions == entitlement.conditions && old.logic == entitlement.condition_logic);
+        let epoch = old.map_or(0, |old| if same { old.epoch } else { old.epoch + 1 });
+        Slot {
+            name: entitlement.name.as_str().into(),
+            conditions: entitlement.conditions.clone(),
+            logic: entitlement.condition_logic,
+            epoch,
+        }
+    }
+
+    /// An attempt asks again what could not be checked before, no sooner than the retry floor.
+    fn forget_failures(&mut self, target: Target, now: Moment) {
+        let Verdict::Allow(rules) = self.rules.verdict(target) else { return };
+        let slots = rules.iter().filter_map(|rule| self.slots.get(&rule.entitlement));
+        let conditions: BTreeSet<ConditionId> = slots.flat_map(|slot| slot.conditions.iter().copied()).collect();
+        for condition in conditions {
+            self.conditions.forget_failure(condition, self.limits.retry, now.monotonic);
+        }
+    }
+
+    fn bump(&mut self, condition: ConditionId) {
+        for slot in self.slots.values_mut().filter(|slot| slot.conditions.contains(&condition)) {
+            slot.epoch += 1;
+        }
+    }
+
+    fn waiting(&self) -> impl Iterator<Item = FlowId> {
+        let waits = |flow: &Flow| match flow.state {
+            FlowState::Pending { .. } | FlowState::Held => true,
+            FlowState::Allowed { .. } => false,
+        };
+        self.flows.iter().filter(move |(_, flow)| waits(flow)).map(|(id, _)| *id)
+    }
+
+    fn deadline(&self, flow: &Flow) -> Option<Duration> {
+        match flow.state {
+            FlowState::Pending { since, .. } => Some(since + self.limits.pending),
+            FlowState::Held => Some(flow.since + self.limits.hold),
+            FlowState::Allowed { .. } => None,
+        }
+    }
+
+    fn drop_overdue(&mut self, now: Moment) -> Vec<Effect> {
+        let overdue =
+            self.flows.iter().filter(|(_, flow)| self.deadline(flow).is_some_and(|deadline| deadline <= now.monotonic));
+        let overdue: Vec<FlowId> = overdue.map(|(id, _)| *id).collect();
+        let mut effects = Vec::new();
+        for id in overdue {
+            let Some(flow) = self.flows.get(&id) else { continue };
+            let denial = match self.standpoint(flow.target) {
+                Standpoint::Unsatisfied(hold, _) => Denial::HoldTimedOut(hold),
+                Standpoint::Refused(denial) => denial,
+                Standpoint::Unknown(_) => Denial::NoAnswer,
+                // A flow that may pass is decided, not dropped.
+                Standpoint::Permitted { .. } => continue,
+            };
+            effects.extend(self.refuse(id, denial));
+        }
+        effects
+    }
+
+    fn decide_all(&mut self, now: Moment) -> Vec<Effect> {
+        let flows: Vec<FlowId> = self.flows.keys().copied().collect();
+        flows.into_iter().flat_map(|flow| self.decide(flow, now)).collect()
+    }
+
+    /// Decides one flow anew; the whole combination in one place.
+    fn decide(&mut self, id: FlowId, now: Moment) -> Vec<Effect> {
+        if self.passes(id, now.wall) {
+            return Vec::new();
+        }
+        let Some(flow) = self.flows.get(&id) else { return Vec::new() };
+        match self.standpoint(flow.target) {
+            Standpoint::Refused(denial) => self.refuse(id, denial),
+            Standpoint::Permitted { permit, slots } => self.allow(id, permit, slots),
+            Standpoint::Unknown(conditions) => self.wait(id, conditions, now),
+            Standpoint::Unsatisfied(hold, conditions) => self.hold(id, hold, conditions, now),
+        }
+    }
+
+    fn standpoint(&self, target: Target) -> Standpoint {
+        let rules = match self.rules.verdict(target) {
+            Verdict::NoRule => return Standpoint::Refused(Denial::NoRule),
+            Verdict::Block(rule) => return Standpoint::Refused(Denial::Blocked { rule: rule.name.clone() }),
+            Verdict::Alert(rule) => return Standpoint::Refused(Denial::Alerted { rule: rule.name.clone() }),
+            Verdict::Allow(rules) => rules,
+        };
+        let mut satisfied = None;
+        let mut slots = Vec::new();
+        let mut unknown = BTreeSet::new();
+        let mut unsatisfied: Option<(Hold, BTreeSet<ConditionId>)> = None;
+        let mut failed = None;
+        for rule in rules {
+            let Some(slot) = self.slots.get(&rule.entitlement) else { continue };
+            slots.push(rule.entitlement);
+            match self.conditions.standing(&slot.conditions, slot.logic) {
+                Standing::Satisfied => satisfied = satisfied.or(Some(rule)),
+                Standing::Unknown(ask) => unknown.extend(ask),
+                Standing::Unsatisfied { name, ask } => {
+                    let hold = Hold { rule: rule.name.clone(), entitlement: slot.name.clone(), condition: name };
+                    unsatisfied.get_or_insert_with(|| (hold, BTreeSet::new())).1.extend(ask);
+                }
+                Standing::Failed { name, failure } => {
+                    failed =
+                        failed.or(Some(Denial::ConditionFailed { rule: rule.name.clone(), condition: name, failure }))
+                }
+                Standing::Never => failed = failed.or(Some(Denial::NoConditions { rule: rule.name.clone() })),
+            }
+        }
+        match (satisfied, unsatisfied, failed) {
+            (Some(rule), _, _) => Standpoint::Permitted { permit: Permit::new(rule, target), slots },
+            (None, _, _) if !unknown.is_empty() => Standpoint::Unknown(unknown),
+            (None, Some((hold, ask)), _) => Standpoint::Unsatisfied(hold, ask),
+            (None, None, Some(denial)) => Standpoint::Refused(denial),
+            (None, None, None) => Standpoint::Refused(Denial::NoRule),
+        }
+    }
+
+    fn allow(&mut self, id: FlowId, permit: Permit, slots: Vec<EntitlementId>) -> Vec<Effect> {
+        let generation = self.generation;
+        let epochs =
+            slots.into_iter().filter_map(|slot| self.slots.get(&slot).map(|found| (slot, found.epoch))).collect();
+        let Some(flow) = self.flows.get_mut(&id) else { return Vec::new() };
+        let before = std::mem::replace(&mut flow.state, FlowState::Allowed { generation, epochs });
+        match before {
+            FlowState::Pending { opened: false, .. } | FlowState::Held => vec![Effect::Allow(id, permit)],
+            FlowState::Pending { opened: true, .. } => vec![Effect::Resume(id)],
+            // Decided anew under the new generation and epochs without ever having stopped.
+            FlowState::Allowed { .. } => Vec::new(),
+        }
+    }
+
+    fn wait(&mut self, id: FlowId, conditions: BTreeSet<ConditionId>, now: Moment) -> Vec<Effect> {
+        let Some(flow) = self.flows.get_mut(&id) else { return Vec::new() };
+        let mut effects = Vec::new();
+        if let FlowState::Allowed { .. } = flow.state {
+            flow.state = FlowState::Pending { opened: true, since: now.monotonic };
+            effects.push(Effect::Pause(id));
+        }
+        effects.extend(self.ask(conditions, now, Urgency::Now));
+        effects
+    }
+
+    fn hold(&mut self, id: FlowId, hold: Hold, conditions: BTreeSet<ConditionId>, now: Moment) -> Vec<Effect> {
+        let Some(flow) = self.flows.get_mut(&id) else { return Vec::new() };
+        let mut effects = Vec::new();
+        match flow.state {
+            FlowState::Allowed { .. } | FlowState::Pending { opened: true, .. } => {
+                return self.refuse(id, Denial::ConditionFalse(hold));
+            }
+            FlowState::Pending { opened: false, .. } => {
+                flow.state = FlowState::Held;
+                effects.push(Effect::Hold(id, hold));
+            }
+            FlowState::Held => {}
+        }
+        effects.extend(self.ask(conditions, now, Urgency::AfterRetry));
+        effects
+    }
+
+    fn refuse(&mut self, id: FlowId, denial: Denial) -> Vec<Effect> {
+        match self.flows.remove(&id).map(|flow| flow.state) {
+            None => Vec::new(),
+            Some(FlowState::Held | FlowState::Pending { opened: false, .. }) => vec![Effect::Deny(id, denial)],
+            Some(FlowState::Allowed { .. } | FlowState::Pending { opened: true, .. }) => vec![Effect::Cut(id, denial)],
+        }
+    }
+
+    fn ask(&mut self, conditions: BTreeSet<ConditionId>, now: Moment, urgency: Urgency) -> Vec<Effect> {
+        let floor = match urgency {
+            Urgency::Now => Duration::ZERO,
+            Urgency::AfterRetry => self.limits.retry,
+        };
+        let runs = conditions
+            .into_iter()
+            .filter_map(|condition| self.conditions.start(condition, floor, now.monotonic).map(|run| (condition, run)));
+        runs.map(|(condition, run)| Effect::Evaluate { condition, run }).collect()
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Urgency {
+    Now,
+    AfterRetry,
+}

@@ -1,0 +1,281 @@
+//! Tests of the session: named situations, then random steps against a slow and obvious model.
+
+mod model;
+
+use uuid::Uuid;
+
+use super::*;
+use crate::{
+    id::SiteId,
+    object::{Action, Direction, Effect as Action_, HostSpec, PortRange, PortSpec, Traffic},
+    rules::{NameAnswers, Protocol, ScriptAnswers, build},
+    script::{Failure, FailureKind},
+};
+
+const START: OffsetDateTime = time::macros::datetime!(2026-01-05 09:00 UTC);
+
+fn at(seconds: u64) -> Moment {
+    Moment { monotonic: Duration::from_secs(seconds), wall: START + Duration::from_secs(seconds) }
+}
+
+fn condition(number: u128) -> ConditionId {
+    ConditionId::new(Uuid::from_u128(number))
+}
+
+fn entitlement(number: u128, effect: Action_, host: &str, conditions: &[u128], logic: Logic) -> Arc<Entitlement> {
+    Arc::new(Entitlement {
+        id: EntitlementId::new(Uuid::from_u128(number)),
+        name: format!("e{number}"),
+        disabled: false,
+        site: SiteId::new(Uuid::from_u128(1)),
+        tags: BTreeSet::new(),
+        conditions: conditions.iter().map(|number| condition(*number)).collect(),
+        condition_logic: logic,
+        actions: vec![Action {
+            effect,
+            traffic: Traffic::Tcp(Direction::Up, vec![PortSpec::Range(PortRange::new(443, 443).unwrap())]),
+            hosts: vec![HostSpec::parse(host).unwrap()],
+        }],
+    })
+}
+
+fn failure(kind: FailureKind) -> Failure {
+    Failure { kind, script: "c".into(), message: String::new(), line: None, column: None }
+}
+
+fn target(host: &str) -> Target {
+    Target { protocol: Protocol::Tcp, direction: Direction::Up, address: host.parse().unwrap(), port: 443 }
+}
+
+fn names(numbers: &[u128]) -> BTreeMap<ConditionId, Arc<str>> {
+    numbers.iter().map(|number| (condition(*number), Arc::from(format!("c{number}")))).collect()
+}
+
+fn set(session: &mut Session, entitlements: &[Arc<Entitlement>], now: Moment) -> Vec<Effect> {
+    let (rules, _) = build(entitlements.iter().map(Arc::as_ref), &ScriptAnswers::new(), &NameAnswers::new());
+    session.handle_rules(entitlements, rules, &names(&[1, 2, 3]), now)
+}
+
+/// A session whose one entitlement allows 10.0.0.5:443 under the conditions.
+fn session(conditions: &[u128], logic: Logic) -> Session {
+    let mut session = Session::new(Limits::default(), START + Duration::from_secs(3600));
+    set(&mut session, &[entitlement(1, Action_::Allow, "10.0.0.5", conditions, logic)], at(0));
+    session
+}
+
+/// The run the effects ask for.
+#[track_caller]
+fn run_of(effects: &[Effect], wanted: u128) -> RunId {
+    let mut runs = effects.iter().filter_map(|effect| match effect {
+        Effect::Evaluate { condition: id, run } if *id == condition(wanted) => Some(*run),
+        _ => None,
+    });
+    runs.next().expect("condition was not asked")
+}
+
+fn told(effects: &[Effect]) -> Vec<String> {
+    let tell = |effect: &Effect| match effect {
+        Effect::Evaluate { .. } => "ask".to_owned(),
+        Effect::Allow(_, permit) => format!("allow {}", permit.rule()),
+        Effect::Hold(_, hold) => format!("hold {}", hold.condition),
+        Effect::Deny(_, denial) => format!("deny {}", denial.code()),
+        Effect::Pause(_) => "pause".to_owned(),
+        Effect::Resume(_) => "resume".to_owned(),
+        Effect::Cut(_, denial) => format!("cut {}", denial.code()),
+        Effect::ConditionChanged { name, holds, .. } => format!("{name} {holds}"),
+        Effect::End(reason) => format!("end {}", reason.code()),
+    };
+    effects.iter().map(tell).collect()
+}
+
+const FLOW: FlowId = FlowId(1);
+
+/// An open flow under condition 1.
+fn open_flow() -> Session {
+    let mut session = session(&[1], Logic::And);
+    let run = run_of(&session.open(FLOW, target("10.0.0.5"), at(0)), 1);
+    assert_eq!(told(&session.handle_answer(condition(1), run, Ok(true), at(0))), ["c1 true", "allow e1#0"]);
+    assert!(session.passes(FLOW, START));
+    session
+}
+
+#[test]
+fn what_is_not_granted_is_refused() {
+    let mut session = session(&[1], Logic::And);
+    assert_eq!(told(&session.open(FLOW, target("10.0.0.6"), at(0))), ["deny flow.no-rule"]);
+    assert_eq!(session.flow_count(), 0);
+}
+
+#[test]
+fn nothing_passes_before_the_condition_answered() {
+    let mut session = session(&[1], Logic::And);
+    assert_eq!(told(&session.open(FLOW, target("10.0.0.5"), at(0))), ["ask"]);
+    assert!(!session.passes(FLOW, START));
+    assert_eq!(told(&session.open(FlowId(2), target("10.0.0.5"), at(0))), [""; 0], "one question serves all who wait");
+    assert_eq!(told(&session.handle_timeout(at(10))), ["deny flow.no-answer", "deny flow.no-answer"]);
+}
+
+#[test]
+fn a_false_condition_holds_and_lets_go_when_it_turns() {
+    let mut session = session(&[1], Logic::And);
+    let run = run_of(&session.open(FLOW, target("10.0.0.5"), at(0)), 1);
+    assert_eq!(told(&session.handle_answer(condition(1), run, Ok(false), at(0))), ["c1 false", "hold c1"]);
+    assert_eq!(session.poll_timeout(), Some(Duration::from_secs(1)));
+    let run = run_of(&session.handle_timeout(at(1)), 1);
+    assert_eq!(told(&session.handle_answer(condition(1), run, Ok(true), at(1))), ["c1 true", "allow e1#0"]);
+    assert_eq!(session.poll_timeout(), None);
+}
+
+#[test]
+fn a_hold_ends() {
+    let mut session = session(&[1], Logic::And);
+    let run = run_of(&session.open(FLOW, target("10.0.0.5"), at(0)), 1);
+    session.handle_answer(condition(1), run, Ok(false), at(0));
+    assert_eq!(told(&session.handle_timeout(at(60))), ["deny flow.hold-timed-out"]);
+    assert_eq!(session.poll_timeout(), None, "a condition nobody waits for wakes nobody");
+}
+
+#[test]
+fn thrown_holds_as_false_does_and_a_timeout_denies() {
+    let mut holding = session(&[1], Logic::And);
+    let run = run_of(&holding.open(FLOW, target("10.0.0.5"), at(0)), 1);
+    assert_eq!(
+        told(&holding.handle_answer(condition(1), run, Err(failure(FailureKind::Thrown)), at(0))),
+        ["c1 false", "hold c1"]
+    );
+
+    let mut denying = session(&[1], Logic::And);
+    let run = run_of(&denying.open(FLOW, target("10.0.0.5"), at(0)), 1);
+    assert_eq!(
+        told(&denying.handle_answer(condition(1), run, Err(failure(FailureKind::Timeout)), at(0))),
+        ["c1 false", "deny flow.condition-failed"]
+    );
+    assert_eq!(told(&denying.open(FLOW, target("10.0.0.5"), at(0))), ["deny flow.condition-failed"]);
+    assert_eq!(
+        told(&denying.open(FLOW, target("10.0.0.5"), at(2))),
+        ["ask"],
+        "the next attempt after the floor asks again"
+    );
+}
+
+#[test]
+fn a_condition_that_turns_false_cuts() {
+    let mut session = open_flow();
+    let run = run_of(&session.reevaluate(at(5)), 1);
+    assert!(session.passes(FLOW, START), "the last answer stands while it is asked again");
+    assert_eq!(
+        told(&session.handle_answer(condition(1), run, Ok(false), at(5))),
+        ["c1 false", "cut flow.condition-false"]
+    );
+    assert!(!session.passes(FLOW, START));
+}
+
+#[test]
+fn an_overtaken_answer_is_ignored() {
+    let mut session = open_flow();
+    let old = run_of(&session.reevaluate(at(5)), 1);
+    let new = run_of(&session.reevaluate(at(6)), 1);
+    assert_eq!(
+        told(&session.handle_answer(condition(1), new, Ok(false), at(6))),
+        ["c1 false", "cut flow.condition-false"]
+    );
+    assert_eq!(told(&session.handle_answer(condition(1), old, Ok(true), at(6))), [""; 0]);
+}
+
+#[test]
+fn an_edited_condition_pauses_until_it_answers() {
+    let mut session = open_flow();
+    let effects = session.handle_edited(condition(1), at(5));
+    assert_eq!(told(&effects), ["pause", "ask"]);
+    assert!(!session.passes(FLOW, START));
+    let run = run_of(&effects, 1);
+    assert_eq!(told(&session.handle_answer(condition(1), run, Ok(true), at(5))), ["c1 true", "resume"]);
+    assert!(session.passes(FLOW, START));
+    let run = run_of(&session.handle_edited(condition(1), at(6)), 1);
+    assert_eq!(
+        told(&session.handle_answer(condition(1), run, Err(failure(FailureKind::Timeout)), at(6))),
+        ["c1 false", "cut flow.condition-failed"]
+    );
+}
+
+#[test]
+fn a_narrower_block_cuts_what_a_wider_rule_allowed() {
+    let mut session = open_flow();
+    let allow = entitlement(1, Action_::Allow, "10.0.0.0/24", &[1], Logic::And);
+    assert_eq!(
+        told(&set(&mut session, std::slice::from_ref(&allow), at(1))),
+        [""; 0],
+        "still allowed, never interrupted"
+    );
+    assert!(session.passes(FLOW, START));
+    let block = entitlement(2, Action_::Block, "10.0.0.5", &[], Logic::And);
+    assert_eq!(told(&set(&mut session, &[allow, block], at(2))), ["cut flow.blocked"]);
+}
+
+#[test]
+fn tied_allows_need_one_that_holds() {
+    let mut session = open_flow();
+    let both = [
+        entitlement(1, Action_::Allow, "10.0.0.5", &[1], Logic::And),
+        entitlement(2, Action_::Allow, "10.0.0.5", &[2], Logic::And),
+    ];
+    assert_eq!(told(&set(&mut session, &both, at(1))), [""; 0]);
+    let run = run_of(&session.reevaluate(at(2)), 1);
+    let effects = session.handle_answer(condition(1), run, Ok(false), at(2));
+    assert_eq!(told(&effects), ["c1 false", "pause", "ask"], "the other allow is asked before the flow is cut");
+    let run = run_of(&effects, 2);
+    assert_eq!(told(&session.handle_answer(condition(2), run, Ok(true), at(2))), ["c2 true", "resume"]);
+}
+
+#[test]
+fn condition_logic_combines() {
+    let mut either = session(&[1, 2], Logic::Or);
+    let effects = either.open(FLOW, target("10.0.0.5"), at(0));
+    assert_eq!(told(&either.handle_answer(condition(1), run_of(&effects, 1), Ok(false), at(0))), ["c1 false"]);
+    assert_eq!(
+        told(&either.handle_answer(condition(2), run_of(&effects, 2), Ok(true), at(0))),
+        ["c2 true", "allow e1#0"]
+    );
+
+    let mut both = session(&[1, 2], Logic::And);
+    let effects = both.open(FLOW, target("10.0.0.5"), at(0));
+    assert_eq!(told(&both.handle_answer(condition(1), run_of(&effects, 1), Ok(true), at(0))), ["c1 true"]);
+    assert_eq!(told(&both.handle_answer(condition(2), run_of(&effects, 2), Ok(false), at(0))), ["c2 false", "hold c2"]);
+}
+
+#[test]
+fn an_entitlement_without_or_with_a_missing_condition_never_allows() {
+    assert_eq!(told(&session(&[], Logic::And).open(FLOW, target("10.0.0.5"), at(0))), ["deny flow.no-conditions"]);
+    assert_eq!(told(&session(&[9], Logic::And).open(FLOW, target("10.0.0.5"), at(0))), ["deny flow.no-conditions"]);
+}
+
+#[test]
+fn the_end_is_the_end() {
+    let mut session = open_flow();
+    let reason = EndReason::Revoked { reason: "lost laptop".into() };
+    assert_eq!(told(&session.end(reason)), ["end session.revoked"]);
+    assert!(!session.passes(FLOW, START));
+    assert_eq!(told(&session.open(FlowId(2), target("10.0.0.5"), at(1))), ["deny flow.session-ended"]);
+    assert_eq!(told(&session.end(EndReason::SignedOut)), [""; 0]);
+}
+
+#[test]
+fn expiry_stops_packets_before_any_timer() {
+    let mut session = open_flow();
+    assert!(!session.passes(FLOW, START + Duration::from_secs(3600)));
+    assert_eq!(told(&session.handle_timeout(at(3600))), ["end session.expired"]);
+    let mut renewed = open_flow();
+    renewed.handle_expiry(START + Duration::from_secs(7200));
+    assert!(renewed.passes(FLOW, START + Duration::from_secs(3600)));
+}
+
+#[test]
+fn flows_are_bounded() {
+    let limits = Limits { flows: 1, ..Limits::default() };
+    let mut session = Session::new(limits, START + Duration::from_secs(3600));
+    set(&mut session, &[entitlement(1, Action_::Allow, "10.0.0.5", &[1], Logic::And)], at(0));
+    session.open(FLOW, target("10.0.0.5"), at(0));
+    assert_eq!(told(&session.open(FlowId(2), target("10.0.0.5"), at(0))), ["deny flow.too-many"]);
+    session.close(FLOW);
+    assert_eq!(told(&session.open(FlowId(2), target("10.0.0.5"), at(0))), [""; 0]);
+}
