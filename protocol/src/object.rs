@@ -1,0 +1,102 @@
+//! The kinds of configured object, and how their documents become the engine's types.
+//!
+//! Documents are the JSON of the admin API (D 11 to 22). The controller stores them as they are; controller and gateway
+//! read the parts they decide by through [`Definition::parse`].
+
+mod definition;
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+pub use definition::{Definition, DefinitionError, parse_schedule, parse_server};
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident = $path:literal, $title:literal;)+) => {
+        /// A kind of configured object.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum ObjectKind { $($(#[$doc])* $name,)+ }
+
+        impl ObjectKind {
+            /// Every kind.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// The path segment of the admin API, also the name in store and frames.
+            pub fn path(self) -> &'static str {
+                match self { $(Self::$name => $path,)+ }
+            }
+
+            /// The name in audit records, privileges and messages, as the vendor's API writes it.
+            pub fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)+ }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// Administrative role.
+    AdministrativeRole = "administrative-roles", "AdministrativeRole";
+    /// Appliance: controller or gateway.
+    Appliance = "appliances", "Appliance";
+    /// Condition.
+    Condition = "conditions", "Condition";
+    /// Criteria script.
+    CriteriaScript = "criteria-scripts", "CriteriaScript";
+    /// Device script.
+    DeviceScript = "device-scripts", "DeviceClaimScript";
+    /// Entitlement.
+    Entitlement = "entitlements", "Entitlement";
+    /// Entitlement script.
+    EntitlementScript = "entitlement-scripts", "EntitlementScript";
+    /// The one object of global settings.
+    GlobalSettings = "global-settings", "GlobalSetting";
+    /// Identity provider.
+    IdentityProvider = "identity-providers", "IdentityProvider";
+    /// Address pool.
+    IpPool = "ip-pools", "IpPool";
+    /// User of the built-in database.
+    LocalUser = "local-users", "LocalUser";
+    /// Multi-factor provider.
+    MfaProvider = "mfa-providers", "MfaProvider";
+    /// Policy.
+    Policy = "policies", "Policy";
+    /// Ringfence rule.
+    RingfenceRule = "ringfence-rules", "RingfenceRule";
+    /// Site.
+    Site = "sites", "Site";
+    /// User-claim script.
+    UserScript = "user-scripts", "UserClaimScript";
+}
+
+impl fmt::Display for ObjectKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.title())
+    }
+}
+
+/// A path segment that names no kind.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is no kind of object")]
+pub struct UnknownKind(String);
+
+impl FromStr for ObjectKind {
+    type Err = UnknownKind;
+
+    fn from_str(text: &str) -> Result<Self, UnknownKind> {
+        Self::ALL.iter().copied().find(|kind| kind.path() == text).ok_or_else(|| UnknownKind(text.to_owned()))
+    }
+}
+
+impl Serialize for ObjectKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.path())
+    }
+}
+
+impl<'de> Deserialize<'de> for ObjectKind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
