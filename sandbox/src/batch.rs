@@ -1,0 +1,66 @@
+//! What goes into the sandbox and what comes out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::script::lanes::Lane;
+use engine::script::{Failure, ScriptKind};
+use serde_json::Value;
+use time::OffsetDateTime;
+
+/// One script as its author wrote it.
+#[derive(Debug, Clone)]
+pub struct Script {
+    /// Name for records and messages; criteria are called by it.
+    pub name: Arc<str>,
+    /// The contract its result is held to.
+    pub kind: ScriptKind,
+    /// The body of a function.
+    pub source: Arc<str>,
+}
+
+/// Scripts that see the same claims at the same time.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// `{user, device, system}`. A fourth member `responses`, a list of `{suffix, kind, at}` with `kind` one of `password`, `otp`, `reason`
+    /// and `at` in seconds since 1970, feeds the helpers `hasPassword`, `hasOtp`, `hasReason` and is not visible to scripts.
+    pub claims: Arc<Value>,
+    /// What the scripts' clock says.
+    pub now: OffsetDateTime,
+    /// What to run, in this order.
+    pub scripts: Vec<Script>,
+    /// What policies and criteria can call by name.
+    pub criteria: Arc<[Script]>,
+}
+
+/// How one run ended and what it took.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunRecord {
+    /// The script's name.
+    pub script: Arc<str>,
+    /// The result in the shape its kind promises: a boolean, a list of strings, a list of objects or an object.
+    pub result: Result<Value, Failure>,
+    /// What it printed, one line a call.
+    pub output: String,
+    /// Wall time of the run.
+    pub duration: Duration,
+    /// Instructions of the JavaScript engine.
+    pub instructions: u64,
+    /// Where it ran; fresh for a run that never started.
+    pub lane: Lane,
+    /// Claims it names, such as `user.groups`; `*` when it takes all of them.
+    pub claims_read: Vec<String>,
+}
+
+/// What reading a script on save told about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admission {
+    /// Where it will run, provided that the criteria it calls are warm.
+    pub lane: Lane,
+    /// Why it is fresh, for a person.
+    pub doubt: Option<String>,
+    /// Names it calls that are neither its own nor built in: criteria scripts, or mistakes.
+    pub criteria: Vec<String>,
+    /// Claims it names.
+    pub claims: Vec<String>,
+}

@@ -1,0 +1,69 @@
+//! Settings of the sandbox and the fixed bounds both sides of a worker's socket agree on.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Longest script in bytes.
+pub(crate) const MAX_SOURCE: usize = 64 * 1024;
+/// Largest claims of one batch, as JSON text.
+pub(crate) const MAX_CLAIMS: usize = 4 * 1024 * 1024;
+/// Largest frame to or from a worker.
+pub(crate) const MAX_FRAME: usize = 16 * 1024 * 1024;
+/// Most bytes of printed text kept of one run.
+pub(crate) const MAX_OUTPUT: usize = 64 * 1024;
+/// Longest text of a failure.
+pub(crate) const MAX_MESSAGE: usize = 1024;
+/// Most scripts sent to a worker at once; a longer batch goes in parts.
+pub(crate) const MAX_BATCH: usize = 512;
+
+/// The program a worker is: this binary again, told to be a worker.
+#[derive(Debug, Clone)]
+pub struct WorkerCommand {
+    /// Absolute path of the program.
+    pub program: PathBuf,
+    /// Arguments that make it call [`crate::worker_main`] before it does anything else.
+    pub args: Vec<OsString>,
+}
+
+/// Settings of the sandbox.
+#[derive(Debug, Clone)]
+pub struct SandboxConfig {
+    /// How to start a worker.
+    pub worker: WorkerCommand,
+    /// Batches evaluated at once; default the number of cores, at least 2. Each worker costs about 10 MiB.
+    pub workers: usize,
+    /// Workers kept ready beyond that, so that a killed one leaves no gap; default 1.
+    pub spares: usize,
+    /// Wall time of one run; default 5 s. A run that misses it is killed.
+    pub wall_deadline: Duration,
+    /// Processor time of one run; default 250 ms. A run that exceeds it is killed.
+    pub cpu_budget: Duration,
+    /// Instructions of one run; default 10 million, about 80 ms. It comes before the processor time, so that
+    /// a script which only loops ends at the same instruction everywhere.
+    pub instructions: u64,
+    /// Bytes a worker may allocate beyond what it started with; default 128 MiB.
+    pub memory: u64,
+    /// Batches that may wait for a worker; one more is answered as overloaded. Default 1,024.
+    pub queue: usize,
+    /// Longest wait for a worker before a batch is answered as overloaded; default 10 s. It does not count against the runs.
+    pub queue_wait: Duration,
+}
+
+impl SandboxConfig {
+    /// The default settings for workers started by `worker`.
+    pub fn new(worker: WorkerCommand) -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        Self {
+            worker,
+            workers: cores.max(2),
+            spares: 1,
+            wall_deadline: Duration::from_secs(5),
+            cpu_budget: Duration::from_millis(250),
+            instructions: 10_000_000,
+            memory: 128 * 1024 * 1024,
+            queue: 1024,
+            queue_wait: Duration::from_secs(10),
+        }
+    }
+}

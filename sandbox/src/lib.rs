@@ -1,0 +1,21 @@
+//! JavaScript in worker processes, and the supervisor that starts, feeds, bounds and ends them.
+//!
+//! [`Sandbox`] takes batches of scripts and answers one record per script, whatever the scripts do; [`worker_main`] is what its workers run.
+//! Nothing of a script ever runs, and nothing of it is ever parsed, in the process that holds the [`Sandbox`].
+//!
+//! INVARIANTS:
+//! - every run ends in a typed outcome within its deadline, and a failure never grants anything (D 7.4);
+//! - a run is observably identical to a run in a context of its own, whichever [`Lane`] it took;
+//! - a worker holds no secret, no file and no descriptor but its socket.
+
+mod batch;
+mod config;
+mod supervisor;
+mod wire;
+mod worker;
+
+pub use batch::{Admission, Batch, RunRecord, Script};
+pub use config::{SandboxConfig, WorkerCommand};
+pub use engine::script::lanes::Lane;
+pub use supervisor::{Layers, Sandbox, StartError};
+pub use worker::{WorkerAllocator, worker_main};

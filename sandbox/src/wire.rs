@@ -1,0 +1,13 @@
+//! Frames between supervisor and worker: a length (u32, little endian) and a body of at most 16 MiB.
+//!
+//! Bodies are written by hand: a tag, then fields in order; numbers little endian, texts and lists with a u32 length before them.
+//! Reading never trusts a length: what does not fit is a [`Malformed`] frame, and the reader ends the connection.
+
+mod codec;
+mod message;
+
+pub(crate) use codec::{Malformed, frame, frame_length};
+pub(crate) use message::{AdmitRequest, Answer, BatchRequest, FromWorker, Hello, Limits, ToWorker, WireScript};
+
+#[cfg(test)]
+mod tests;

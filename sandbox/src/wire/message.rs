@@ -1,0 +1,336 @@
+//! The messages themselves.
+
+use std::time::Duration;
+
+use engine::script::lanes::Lane;
+use engine::script::{Failure, FailureKind, ScriptKind};
+use serde_json::Value;
+
+use super::codec::{Malformed, Reader, Writer};
+use crate::batch::Admission;
+
+/// What a worker says first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Hello {
+    /// Thread that evaluates, for its processor time.
+    pub(crate) thread: u32,
+    /// Isolation layers in force, one bit each.
+    pub(crate) layers: u32,
+}
+
+/// What a run may use; the worker ends a run over either bound by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    pub(crate) instructions: u64,
+    pub(crate) memory: u64,
+}
+
+/// A script as it travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WireScript<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) kind: ScriptKind,
+    pub(crate) source: &'a str,
+}
+
+/// Scripts to run one after the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BatchRequest<'a> {
+    pub(crate) limits: Limits,
+    pub(crate) now_ms: i64,
+    /// JSON text.
+    pub(crate) claims: &'a [u8],
+    pub(crate) criteria: Vec<WireScript<'a>>,
+    pub(crate) scripts: Vec<WireScript<'a>>,
+}
+
+/// A script to read, not to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AdmitRequest<'a> {
+    pub(crate) limits: Limits,
+    pub(crate) script: WireScript<'a>,
+}
+
+/// What the supervisor asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ToWorker<'a> {
+    Batch(BatchRequest<'a>),
+    Admit(AdmitRequest<'a>),
+}
+
+/// How one run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Answer {
+    pub(crate) result: Result<Value, Failure>,
+    pub(crate) output: String,
+    pub(crate) duration: Duration,
+    pub(crate) instructions: u64,
+    pub(crate) lane: Lane,
+    pub(crate) claims_read: Vec<String>,
+    /// Processor time of the evaluating thread since it started.
+    pub(crate) cpu: Duration,
+    /// The worker holds more memory than it should; it is to be replaced.
+    pub(crate) retire: bool,
+}
+
+/// What a worker says.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum FromWorker {
+    Hello(Hello),
+    Answer(Answer),
+    Admission(Result<Admission, Failure>),
+    /// The memory cap was reached; the worker is ending.
+    OutOfMemory,
+}
+
+const BATCH: u8 = 1;
+const ADMIT: u8 = 2;
+const HELLO: u8 = 11;
+const ANSWER: u8 = 12;
+const ADMISSION: u8 = 13;
+const OUT_OF_MEMORY: u8 = 14;
+
+impl ToWorker<'_> {
+    pub(crate) fn write(&self, to: &mut Writer<'_>) {
+        match self {
+            Self::Batch(batch) => {
+                to.u8(BATCH);
+                batch.limits.write(to);
+                to.i64(batch.now_ms);
+                to.bytes(batch.claims);
+                write_scripts(&batch.criteria, to);
+                write_scripts(&batch.scripts, to);
+            }
+            Self::Admit(admit) => {
+                to.u8(ADMIT);
+                admit.limits.write(to);
+                admit.script.write(to);
+            }
+        }
+    }
+}
+
+impl<'a> ToWorker<'a> {
+    pub(crate) fn read(body: &'a [u8]) -> Result<Self, Malformed> {
+        let mut from = Reader::new(body);
+        let message = match from.u8()? {
+            BATCH => Self::Batch(BatchRequest {
+                limits: Limits::read(&mut from)?,
+                now_ms: from.i64()?,
+                claims: from.bytes()?,
+                criteria: read_scripts(&mut from)?,
+                scripts: read_scripts(&mut from)?,
+            }),
+            ADMIT => {
+                Self::Admit(AdmitRequest { limits: Limits::read(&mut from)?, script: WireScript::read(&mut from)? })
+            }
+            _ => return Err(Malformed("unknown tag")),
+        };
+        from.end()?;
+        Ok(message)
+    }
+}
+
+impl FromWorker {
+    /// The whole frame that says [`FromWorker::OutOfMemory`], for a place that must not allocate.
+    pub(crate) const OUT_OF_MEMORY_FRAME: [u8; 5] = [1, 0, 0, 0, OUT_OF_MEMORY];
+
+    pub(crate) fn write(&self, to: &mut Writer<'_>) {
+        match self {
+            Self::Hello(hello) => {
+                to.u8(HELLO);
+                to.u32(hello.thread);
+                to.u32(hello.layers);
+            }
+            Self::Answer(answer) => {
+                to.u8(ANSWER);
+                answer.write(to);
+            }
+            Self::Admission(Ok(admission)) => {
+                to.u8(ADMISSION);
+                to.u8(1);
+                to.u8(u8::from(admission.lane == Lane::Warm));
+                to.text(admission.doubt.as_deref().unwrap_or_default());
+                write_texts(&admission.criteria, to);
+                write_texts(&admission.claims, to);
+            }
+            Self::Admission(Err(failure)) => {
+                to.u8(ADMISSION);
+                to.u8(0);
+                write_failure(failure, to);
+            }
+            Self::OutOfMemory => to.u8(OUT_OF_MEMORY),
+        }
+    }
+
+    pub(crate) fn read(body: &[u8]) -> Result<Self, Malformed> {
+        let mut from = Reader::new(body);
+        let message = match from.u8()? {
+            HELLO => Self::Hello(Hello { thread: from.u32()?, layers: from.u32()? }),
+            ANSWER => Self::Answer(Answer::read(&mut from)?),
+            ADMISSION if from.u8()? == 1 => Self::Admission(Ok(Admission {
+                lane: read_lane(&mut from)?,
+                doubt: Some(from.text()?.to_owned()).filter(|text| !text.is_empty()),
+                criteria: read_texts(&mut from)?,
+                claims: read_texts(&mut from)?,
+            })),
+            ADMISSION => Self::Admission(Err(read_failure(&mut from)?)),
+            OUT_OF_MEMORY => Self::OutOfMemory,
+            _ => return Err(Malformed("unknown tag")),
+        };
+        from.end()?;
+        Ok(message)
+    }
+}
+
+impl Limits {
+    fn write(self, to: &mut Writer<'_>) {
+        to.u64(self.instructions);
+        to.u64(self.memory);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self { instructions: from.u64()?, memory: from.u64()? })
+    }
+}
+
+impl<'a> WireScript<'a> {
+    fn write(&self, to: &mut Writer<'_>) {
+        to.u8(kind_code(self.kind));
+        to.text(self.name);
+        to.text(self.source);
+    }
+
+    fn read(from: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let code = from.u8()?;
+        let kind =
+            KINDS.iter().copied().find(|kind| kind_code(*kind) == code).ok_or(Malformed("unknown script kind"))?;
+        Ok(Self { kind, name: from.text()?, source: from.text()? })
+    }
+}
+
+impl Answer {
+    fn write(&self, to: &mut Writer<'_>) {
+        match &self.result {
+            Ok(Value::Bool(false)) => to.u8(0),
+            Ok(Value::Bool(true)) => to.u8(1),
+            Ok(value) => {
+                to.u8(2);
+                to.text(&value.to_string());
+            }
+            Err(failure) => {
+                to.u8(3);
+                write_failure(failure, to);
+            }
+        }
+        to.text(&self.output);
+        to.u64(nanoseconds(self.duration));
+        to.u64(self.instructions);
+        to.u8(u8::from(self.lane == Lane::Warm));
+        write_texts(&self.claims_read, to);
+        to.u64(nanoseconds(self.cpu));
+        to.u8(u8::from(self.retire));
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let result = match from.u8()? {
+            0 => Ok(Value::Bool(false)),
+            1 => Ok(Value::Bool(true)),
+            2 => Ok(serde_json::from_str(from.text()?).map_err(|_| Malformed("result is no JSON"))?),
+            3 => Err(read_failure(from)?),
+            _ => return Err(Malformed("unknown outcome")),
+        };
+        Ok(Self {
+            result,
+            output: from.text()?.to_owned(),
+            duration: Duration::from_nanos(from.u64()?),
+            instructions: from.u64()?,
+            lane: read_lane(from)?,
+            claims_read: read_texts(from)?,
+            cpu: Duration::from_nanos(from.u64()?),
+            retire: from.u8()? != 0,
+        })
+    }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn read_lane(from: &mut Reader<'_>) -> Result<Lane, Malformed> {
+    Ok(if from.u8()? == 0 { Lane::Fresh } else { Lane::Warm })
+}
+
+fn write_scripts(scripts: &[WireScript<'_>], to: &mut Writer<'_>) {
+    to.count(scripts.len());
+    scripts.iter().for_each(|script| script.write(to));
+}
+
+fn read_scripts<'a>(from: &mut Reader<'a>) -> Result<Vec<WireScript<'a>>, Malformed> {
+    (0..from.count()?).map(|_| WireScript::read(from)).collect()
+}
+
+fn write_texts(texts: &[String], to: &mut Writer<'_>) {
+    to.count(texts.len());
+    texts.iter().for_each(|text| to.text(text));
+}
+
+fn read_texts(from: &mut Reader<'_>) -> Result<Vec<String>, Malformed> {
+    (0..from.count()?).map(|_| from.text().map(str::to_owned)).collect()
+}
+
+fn write_failure(failure: &Failure, to: &mut Writer<'_>) {
+    to.text(failure.kind.as_str());
+    to.text(&failure.script);
+    to.text(&failure.message);
+    to.optional_u32(failure.line);
+    to.optional_u32(failure.column);
+}
+
+fn read_failure(from: &mut Reader<'_>) -> Result<Failure, Malformed> {
+    let code = from.text()?;
+    let kind = FAILURES.iter().copied().find(|kind| kind.as_str() == code).ok_or(Malformed("unknown failure"))?;
+    Ok(Failure {
+        kind,
+        script: from.text()?.to_owned(),
+        message: from.text()?.to_owned(),
+        line: from.optional_u32()?,
+        column: from.optional_u32()?,
+    })
+}
+
+fn kind_code(kind: ScriptKind) -> u8 {
+    match kind {
+        ScriptKind::Policy => 1,
+        ScriptKind::Criteria => 2,
+        ScriptKind::Condition => 3,
+        ScriptKind::Host => 4,
+        ScriptKind::PortOrType => 5,
+        ScriptKind::AppShortcut => 6,
+        ScriptKind::UserClaim => 7,
+    }
+}
+
+const KINDS: [ScriptKind; 7] = [
+    ScriptKind::Policy,
+    ScriptKind::Criteria,
+    ScriptKind::Condition,
+    ScriptKind::Host,
+    ScriptKind::PortOrType,
+    ScriptKind::AppShortcut,
+    ScriptKind::UserClaim,
+];
+
+const FAILURES: [FailureKind; 11] = [
+    FailureKind::Syntax,
+    FailureKind::Type,
+    FailureKind::Thrown,
+    FailureKind::Timeout,
+    FailureKind::Instructions,
+    FailureKind::Memory,
+    FailureKind::Crash,
+    FailureKind::HttpRefused,
+    FailureKind::SecretMissing,
+    FailureKind::WrongResult,
+    FailureKind::Overloaded,
+];
