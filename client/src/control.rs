@@ -1,0 +1,143 @@
+//! The local control socket: JSON lines over a Unix socket in the data directory, for the user who runs the client.
+//!
+//! A request is `{"command":"status"}`, `{"command":"renew"}` or `{"command":"sign-out"}`; each is answered by one line.
+//! Only processes of the same user (or root) are answered, whatever the file's mode. No answer holds a secret.
+
+mod server;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use protocol::message::Refusal;
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::UnixStream,
+};
+
+use crate::status::Status;
+
+pub(crate) use server::ControlSocket;
+
+/// The state of the client that runs with this data directory.
+///
+/// # Errors
+/// When none runs there or it does not answer.
+pub async fn status(data_dir: &Path) -> Result<Status, ControlError> {
+    match request(data_dir, Command::Status).await? {
+        Reply::Status(status) => Ok(*status),
+        Reply::Failed(refusal) => Err(ControlError::Refused(refusal)),
+        Reply::Done => Err(ControlError::Answer(None)),
+    }
+}
+
+/// Fetches new tokens now.
+///
+/// # Errors
+/// When none runs there, or new tokens could not be had.
+pub async fn renew(data_dir: &Path) -> Result<(), ControlError> {
+    done(request(data_dir, Command::Renew).await?)
+}
+
+/// Ends the session: its tokens are revoked, its connections end.
+///
+/// # Errors
+/// When none runs there or it does not answer.
+pub async fn sign_out(data_dir: &Path) -> Result<(), ControlError> {
+    done(request(data_dir, Command::SignOut).await?)
+}
+
+/// Errors from asking a running client.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ControlError {
+    /// Nobody listens.
+    #[error("no client is running with `{}`; start one with `portcullis client --profile …`", path.display())]
+    NotRunning {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// The socket failed or nobody answered in time.
+    #[error("the running client does not answer")]
+    Io(#[source] io::Error),
+    /// The answer is none.
+    #[error("the running client gave an answer that is not understood; is it of another version?")]
+    Answer(#[source] Option<serde_json::Error>),
+    /// It could not do what was asked.
+    #[error("{}", .0.message)]
+    Refused(Refusal),
+}
+
+impl ControlError {
+    /// Stable code for programs.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::NotRunning { .. } => "client.not-running",
+            Self::Io(_) => "client.control-socket",
+            Self::Answer(_) => "client.control-answer",
+            Self::Refused(refusal) => &refusal.code,
+        }
+    }
+}
+
+/// A line from a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
+enum Command {
+    Status,
+    Renew,
+    SignOut,
+}
+
+/// A line to a program.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Reply {
+    Status(Box<Status>),
+    Done,
+    Failed(Refusal),
+}
+
+async fn request(data_dir: &Path, command: Command) -> Result<Reply, ControlError> {
+    let stream = UnixStream::connect(socket_path(data_dir)).await;
+    let mut stream = stream.map_err(|_| ControlError::NotRunning { path: data_dir.to_owned() })?;
+    let answer = tokio::time::timeout(PATIENCE, async {
+        let mut line = serde_json::to_vec(&command)?;
+        line.push(b'\n');
+        stream.write_all(&line).await?;
+        read_line(&mut BufReader::new(stream), MAX_REPLY).await
+    });
+    let line = answer.await.map_err(|_| ControlError::Io(io::ErrorKind::TimedOut.into()))?.map_err(ControlError::Io)?;
+    serde_json::from_slice(&line.unwrap_or_default()).map_err(|error| ControlError::Answer(Some(error)))
+}
+
+fn done(reply: Reply) -> Result<(), ControlError> {
+    match reply {
+        Reply::Done => Ok(()),
+        Reply::Failed(refusal) => Err(ControlError::Refused(refusal)),
+        Reply::Status(_) => Err(ControlError::Answer(None)),
+    }
+}
+
+/// One line of at most `limit` bytes, without its end; `None` at the end of the stream.
+async fn read_line(reader: &mut (impl AsyncBufRead + Unpin), limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    reader.take(limit).read_until(b'\n', &mut line).await?;
+    match line.pop() {
+        None => Ok(None),
+        Some(b'\n') => Ok(Some(line)),
+        Some(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "line is cut or too long")),
+    }
+}
+
+fn socket_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("control.sock")
+}
+
+/// A renewal talks to controllers, each of which has its time.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+const MAX_REPLY: u64 = 4 * 1024 * 1024;

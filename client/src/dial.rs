@@ -1,0 +1,165 @@
+//! Dialling: names to addresses, one UDP socket per address family, bounded time per address, growing pauses.
+
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use protocol::{
+    carrier::SharedCarrier,
+    quic::{Dialer, HandshakeCause, Limits, QuicError},
+};
+
+/// The sockets a client dials from, and where it was told to dial instead.
+pub(crate) struct Dialers {
+    v4: Mutex<Option<Dialer>>,
+    v6: Mutex<Option<Dialer>>,
+    overrides: BTreeMap<String, SocketAddr>,
+}
+
+/// Why nobody was reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DialFailure {
+    pub(crate) cause: HandshakeCause,
+    pub(crate) detail: String,
+}
+
+impl Dialers {
+    pub(crate) fn new(overrides: BTreeMap<String, SocketAddr>) -> Self {
+        Self { v4: Mutex::new(None), v6: Mutex::new(None), overrides }
+    }
+
+    /// Connects to `host:port`, address after address, until one proves `server_name`.
+    pub(crate) async fn dial(
+        &self,
+        endpoint: &str,
+        server_name: &str,
+        tls: &rustls::ClientConfig,
+    ) -> Result<SharedCarrier, DialFailure> {
+        let mut failure = DialFailure::other("the name has no address");
+        for address in self.resolve(endpoint).await?.into_iter().take(MAX_ADDRESSES) {
+            match self.dial_address(address, server_name, tls).await {
+                Ok(carrier) => return Ok(carrier),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    /// Waits a moment until closed connections have told their peers.
+    pub(crate) async fn wait_idle(&self) {
+        for slot in [&self.v4, &self.v6] {
+            let dialer = slot.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let Some(dialer) = dialer {
+                // Peers that do not answer find out by themselves.
+                let _ = tokio::time::timeout(GOODBYE, dialer.wait_idle()).await;
+            }
+        }
+    }
+
+    async fn resolve(&self, endpoint: &str) -> Result<Vec<SocketAddr>, DialFailure> {
+        if let Some(address) = self.overrides.get(endpoint) {
+            return Ok(vec![*address]);
+        }
+        let lookup = tokio::time::timeout(RESOLVE, tokio::net::lookup_host(endpoint)).await;
+        match lookup {
+            Ok(Ok(addresses)) => Ok(addresses.collect()),
+            Ok(Err(error)) => Err(DialFailure::other(&format!("its name cannot be resolved: {error}"))),
+            Err(_) => Err(DialFailure::other("its name cannot be resolved in time")),
+        }
+    }
+
+    async fn dial_address(
+        &self,
+        address: SocketAddr,
+        server_name: &str,
+        tls: &rustls::ClientConfig,
+    ) -> Result<SharedCarrier, DialFailure> {
+        let dialer = self.dialer(address)?;
+        let dialing = dialer.dial(address, server_name, tls.clone(), LIMITS);
+        match tokio::time::timeout(HANDSHAKE, dialing).await {
+            Ok(Ok(carrier)) => Ok(carrier),
+            Ok(Err(error)) => Err(DialFailure { cause: error.cause(), detail: describe(&error) }),
+            Err(_) => {
+                Err(DialFailure { cause: HandshakeCause::NoAnswer, detail: format!("{address} does not answer") })
+            }
+        }
+    }
+
+    fn dialer(&self, address: SocketAddr) -> Result<Dialer, DialFailure> {
+        let (slot, local) = match address {
+            SocketAddr::V4(_) => (&self.v4, SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))),
+            SocketAddr::V6(_) => (&self.v6, SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))),
+        };
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(dialer) = slot.as_ref() {
+            return Ok(dialer.clone());
+        }
+        let dialer = Dialer::bind(local).map_err(|error| DialFailure::other(&describe(&error)))?;
+        *slot = Some(dialer.clone());
+        Ok(dialer)
+    }
+}
+
+impl DialFailure {
+    fn other(detail: &str) -> Self {
+        Self { cause: HandshakeCause::Other, detail: detail.to_owned() }
+    }
+}
+
+/// Growing pauses with jitter, so that clients that lost the same gateway do not return as one.
+pub(crate) struct Backoff {
+    first: Duration,
+    most: Duration,
+    next: Duration,
+}
+
+impl Backoff {
+    pub(crate) fn new(first: Duration, most: Duration) -> Self {
+        Self { first, most, next: first }
+    }
+
+    /// The pause before the next attempt: between half and all of a bound that doubles.
+    pub(crate) fn pause(&mut self) -> Duration {
+        let bound = self.next;
+        self.next = (bound * 2).min(self.most);
+        bound.mul_f64(rand::random_range(0.5..=1.0))
+    }
+
+    pub(crate) fn reset(&mut self) {
+        self.next = self.first;
+    }
+}
+
+fn describe(error: &QuicError) -> String {
+    let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
+    format!("{error}{source}")
+}
+
+/// A lost peer is noticed within 10 s; a show of life every 3 s costs some 40 bytes. Peers open no streams to clients.
+const LIMITS: Limits = Limits { streams: 0, idle: Duration::from_secs(10), keep_alive: Duration::from_secs(3) };
+
+const RESOLVE: Duration = Duration::from_secs(5);
+const HANDSHAKE: Duration = Duration::from_secs(5);
+const GOODBYE: Duration = Duration::from_millis(500);
+
+/// Addresses tried of one name.
+const MAX_ADDRESSES: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_their_bound_and_start_over() {
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(4));
+        for bound in [1, 2, 4, 4] {
+            let pause = backoff.pause();
+            assert!(pause >= Duration::from_secs(bound) / 2 && pause <= Duration::from_secs(bound), "{pause:?}");
+        }
+        backoff.reset();
+        assert!(backoff.pause() <= Duration::from_secs(1));
+    }
+}

@@ -1,0 +1,280 @@
+//! What the user is told while a session lives: typed for programs, in plain language for people.
+
+use std::fmt;
+
+use engine::id::SiteId;
+use protocol::message::Refusal;
+use serde::Serialize;
+use tokio::sync::oneshot;
+use zeroize::Zeroizing;
+
+/// Something the user may want to know. As JSON it is tagged by `event`.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum ClientEvent {
+    /// A local port is open.
+    Listening {
+        /// `SOCKS5`, or the forward's far end.
+        purpose: String,
+        /// The address really bound.
+        address: String,
+    },
+    /// The user is signed in.
+    SignedIn {
+        /// Distinguished name.
+        name: String,
+        /// Text to show after sign-in.
+        message_of_the_day: Option<String>,
+    },
+    /// What the policies gave.
+    Authorized {
+        /// Policies that matched.
+        policies: Vec<String>,
+        /// Sites there is access to.
+        sites: Vec<String>,
+    },
+    /// A gateway took the tokens.
+    Admitted {
+        /// The Site.
+        site: SiteId,
+        /// Its name.
+        site_name: String,
+        /// The gateway.
+        gateway: String,
+        /// Names of the entitlements held.
+        entitlements: Vec<String>,
+    },
+    /// A gateway refused the tokens.
+    Refused {
+        /// The Site's name.
+        site_name: String,
+        /// Why.
+        code: String,
+        /// Plain language.
+        message: String,
+    },
+    /// A gateway was lost; the client reconnects by itself.
+    GatewayLost {
+        /// The Site's name.
+        site_name: String,
+        /// Why.
+        reason: String,
+    },
+    /// What is granted on a Site changed.
+    RulesChanged {
+        /// The Site's name.
+        site_name: String,
+        /// Names of the entitlements held.
+        entitlements: Vec<String>,
+    },
+    /// A condition is false.
+    ConditionFalse {
+        /// The Site's name.
+        site_name: String,
+        /// Name of the condition.
+        condition: String,
+        /// Names of the entitlements it guards.
+        entitlements: Vec<String>,
+        /// What to do.
+        message: String,
+    },
+    /// A condition holds again.
+    ConditionTrue {
+        /// The Site's name.
+        site_name: String,
+        /// Name of the condition.
+        condition: String,
+    },
+    /// A connection waits for a condition.
+    Held {
+        /// Where it wants to go.
+        flow: String,
+        /// Why, and what to do.
+        message: String,
+    },
+    /// A connection was refused.
+    Denied {
+        /// Where it wanted to go.
+        flow: String,
+        /// Why.
+        code: String,
+        /// Plain language.
+        message: String,
+    },
+    /// A running connection was ended by the gateway.
+    Cut {
+        /// Where it went.
+        flow: String,
+    },
+    /// Access to a Site ended.
+    AccessEnded {
+        /// The Site's name.
+        site_name: String,
+        /// Why.
+        code: String,
+        /// What to do.
+        message: String,
+    },
+    /// Tokens end at an announced time.
+    EndAnnounced {
+        /// When (RFC 3339).
+        at: String,
+        /// Whether the user must sign in again.
+        sign_in: bool,
+        /// Why.
+        reason: String,
+    },
+    /// New tokens; running connections go on.
+    Renewed {
+        /// When the earliest of them ends (RFC 3339).
+        until: String,
+    },
+    /// New tokens could not be had; those at hand stay in use.
+    RenewalFailed {
+        /// Why, and what happens now.
+        message: String,
+    },
+    /// The policies grant nothing any more.
+    NothingGranted {
+        /// Why.
+        message: String,
+    },
+    /// The user must authenticate again; whoever shows this may answer with the password.
+    SignInNeeded {
+        /// Why.
+        reason: String,
+        /// Takes the password.
+        #[serde(skip)]
+        request: PasswordRequest,
+    },
+    /// Signing in again failed.
+    SignInFailed {
+        /// Why.
+        code: String,
+        /// What to do.
+        message: String,
+    },
+    /// The session is over at the user's wish.
+    SignedOut,
+}
+
+impl ClientEvent {
+    /// Stable name, the same as the JSON tag.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Listening { .. } => "listening",
+            Self::SignedIn { .. } => "signed-in",
+            Self::Authorized { .. } => "authorized",
+            Self::Admitted { .. } => "admitted",
+            Self::Refused { .. } => "refused",
+            Self::GatewayLost { .. } => "gateway-lost",
+            Self::RulesChanged { .. } => "rules-changed",
+            Self::ConditionFalse { .. } => "condition-false",
+            Self::ConditionTrue { .. } => "condition-true",
+            Self::Held { .. } => "held",
+            Self::Denied { .. } => "denied",
+            Self::Cut { .. } => "cut",
+            Self::AccessEnded { .. } => "access-ended",
+            Self::EndAnnounced { .. } => "end-announced",
+            Self::Renewed { .. } => "renewed",
+            Self::RenewalFailed { .. } => "renewal-failed",
+            Self::NothingGranted { .. } => "nothing-granted",
+            Self::SignInNeeded { .. } => "sign-in-needed",
+            Self::SignInFailed { .. } => "sign-in-failed",
+            Self::SignedOut => "signed-out",
+        }
+    }
+
+    pub(crate) fn refused(site_name: &str, refusal: &Refusal) -> Self {
+        Self::Refused { site_name: site_name.to_owned(), code: refusal.code.clone(), message: refusal.message.clone() }
+    }
+
+    pub(crate) fn ended(site_name: &str, refusal: &Refusal) -> Self {
+        Self::AccessEnded {
+            site_name: site_name.to_owned(),
+            code: refusal.code.clone(),
+            message: refusal.message.clone(),
+        }
+    }
+}
+
+impl fmt::Display for ClientEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listening { purpose, address } => write!(f, "Listening on {address} for {purpose}"),
+            Self::SignedIn { name, message_of_the_day: None } => write!(f, "Signed in as {name}"),
+            Self::SignedIn { name, message_of_the_day: Some(message) } => write!(f, "Signed in as {name}\n{message}"),
+            Self::Authorized { policies, sites } => {
+                write!(f, "Policies {} give access to {}", List(policies), List(sites))
+            }
+            Self::Admitted { site_name, gateway, entitlements, .. } => {
+                write!(f, "Connected to {site_name} through {gateway}: {}", List(entitlements))
+            }
+            Self::Refused { site_name, message, .. } => write!(f, "{site_name} refused this session: {message}"),
+            Self::GatewayLost { site_name, reason } => {
+                write!(f, "Connection to {site_name} lost, reconnecting ({reason})")
+            }
+            Self::RulesChanged { site_name, entitlements } => {
+                write!(f, "Access to {site_name} changed: {}", List(entitlements))
+            }
+            Self::ConditionFalse { condition, entitlements, message, .. } => {
+                write!(f, "{} must wait for `{condition}`: {message}", List(entitlements))
+            }
+            Self::ConditionTrue { condition, .. } => write!(f, "`{condition}` is met"),
+            Self::Held { flow, message } => write!(f, "Connection to {flow} is waiting: {message}"),
+            Self::Denied { flow, message, .. } => write!(f, "Connection to {flow} was refused: {message}"),
+            Self::Cut { flow } => write!(f, "Connection to {flow} was ended because access to it ended"),
+            Self::AccessEnded { site_name, message, .. } => write!(f, "Access to {site_name} ended: {message}"),
+            Self::EndAnnounced { at, sign_in: true, reason } => {
+                write!(f, "Access ends at {at} unless you sign in again: {reason}")
+            }
+            Self::EndAnnounced { at, sign_in: false, reason } => write!(f, "Access is renewed before {at}: {reason}"),
+            Self::Renewed { until } => write!(f, "Access renewed until {until}"),
+            Self::RenewalFailed { message } => write!(f, "Access could not be renewed yet: {message}"),
+            Self::NothingGranted { message } => write!(f, "No access is granted now: {message}"),
+            Self::SignInNeeded { reason, .. } => write!(f, "You must sign in again: {reason}"),
+            Self::SignInFailed { message, .. } => write!(f, "Signing in failed: {message}"),
+            Self::SignedOut => write!(f, "Signed out"),
+        }
+    }
+}
+
+/// Takes the password of a user who must sign in again. Dropped unanswered, the session stays as it is until its tokens
+/// end; `renew` on the control socket asks anew.
+pub struct PasswordRequest(Option<oneshot::Sender<Zeroizing<String>>>);
+
+impl PasswordRequest {
+    pub(crate) fn new() -> (Self, oneshot::Receiver<Zeroizing<String>>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self(Some(sender)), receiver)
+    }
+
+    /// Hands over the password; it is forgotten after the sign-in.
+    pub fn answer(mut self, password: Zeroizing<String>) {
+        if let Some(sender) = self.0.take() {
+            // A session that ended meanwhile needs no password any more.
+            let _ = sender.send(password);
+        }
+    }
+}
+
+impl fmt::Debug for PasswordRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordRequest")
+    }
+}
+
+struct List<'a>(&'a [String]);
+
+impl fmt::Display for List<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("nothing");
+        }
+        for (index, name) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { ", " };
+            write!(f, "{separator}{name}")?;
+        }
+        Ok(())
+    }
+}

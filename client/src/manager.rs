@@ -1,0 +1,346 @@
+//! The life of a session after sign-in: when tokens are renewed, when the user is asked again, when it ends.
+//!
+//! Running flows survive everything here but their gateway's "no". A renewal presents new tokens on the connections there
+//! are. Signing in again makes new connections beside the old ones, which end with their last flow.
+
+use std::{sync::Arc, time::Duration};
+
+use engine::id::DeviceId;
+use protocol::message::Refusal;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+    time::Instant,
+};
+use zeroize::Zeroizing;
+
+use crate::{
+    dial::Backoff,
+    err::ClientError,
+    event::{ClientEvent, PasswordRequest},
+    hub::{Command, Hub},
+    link::{Grant, LinkHandle},
+    session::{Due, Session, Setback, timestamp},
+    status::{SiteState, SiteStatus, State},
+};
+
+/// Runs one session.
+pub(crate) struct Manager {
+    hub: Arc<Hub>,
+    device: DeviceId,
+    session: Session,
+    links: Vec<LinkHandle>,
+    retired: Vec<LinkHandle>,
+    tasks: JoinSet<()>,
+    /// Takes the password the user was asked for.
+    password: Option<oneshot::Receiver<Zeroizing<String>>>,
+    must_sign_in: bool,
+    /// Asks for the password again at this time, when signing in failed for a passing reason.
+    ask_again: Option<Instant>,
+    wanted: bool,
+    not_before: Instant,
+    device_check: Instant,
+    backoff: Backoff,
+}
+
+/// What made the manager stop.
+pub(crate) struct SignOut(pub(crate) oneshot::Sender<()>);
+
+impl Manager {
+    pub(crate) fn new(hub: Arc<Hub>, device: DeviceId, session: Session) -> Self {
+        let now = Instant::now();
+        Self {
+            hub,
+            device,
+            session,
+            links: Vec::new(),
+            retired: Vec::new(),
+            tasks: JoinSet::new(),
+            password: None,
+            must_sign_in: false,
+            ask_again: None,
+            wanted: false,
+            not_before: now,
+            device_check: now + DEVICE_INTERVAL,
+            backoff: Backoff::new(Duration::from_secs(5), Duration::from_secs(60)),
+        }
+    }
+
+    /// Keeps the session alive until the user signs out.
+    pub(crate) async fn run(&mut self, commands: &mut mpsc::Receiver<Command>) -> Option<SignOut> {
+        self.announce_sign_in();
+        loop {
+            let pause = self.next_look();
+            tokio::select! {
+                command = commands.recv() => match command? {
+                    Command::Renew(reply) => self.renew_for_user(reply).await,
+                    Command::SiteEnded => self.wanted = true,
+                    Command::EndAnnounced { at, sign_in, reason } => self.announce_end(at, sign_in, reason),
+                    Command::SignOut(done) => return Some(SignOut(done)),
+                },
+                answer = answered(&mut self.password) => self.take_password(answer).await,
+                () = tokio::time::sleep(pause) => {}
+                Some(_) = self.tasks.join_next() => self.retired.retain(|link| !link.is_over()),
+            }
+            self.look().await;
+        }
+    }
+
+    /// Ends all connections and, when the user wants it, the session at the controller.
+    pub(crate) async fn stop(mut self, sign_out: bool) {
+        for link in self.links.iter().chain(&self.retired) {
+            link.stop();
+        }
+        self.hub.set_links(Vec::new());
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP, ended).await.is_err() {
+            tracing::debug!("Gateway connections did not end in time");
+        }
+        if sign_out {
+            if let Err(error) = self.session.sign_out(&self.hub).await {
+                tracing::warn!(%error, code = error.code(), "Controller could not be told of the sign-out");
+            }
+            self.hub.tell(ClientEvent::SignedOut);
+        }
+        self.hub.board.update(|status| status.state = State::Ended);
+    }
+
+    /// Does what is due by the clock or by an earlier event.
+    async fn look(&mut self) {
+        if self.must_sign_in {
+            if self.ask_again.is_some_and(|at| at <= Instant::now()) {
+                self.ask_password("the last attempt did not get through".to_owned());
+            }
+            return;
+        }
+        if self.device_check <= Instant::now() {
+            self.device_check = Instant::now() + DEVICE_INTERVAL;
+            self.wanted |= self.session.device_changed();
+        }
+        match self.session.due() {
+            Due::SignIn(at) if at <= OffsetDateTime::now_utc() => {
+                return self.ask_password("your sign-in has reached its longest life".to_owned());
+            }
+            Due::Renew(at) if at <= OffsetDateTime::now_utc() => self.wanted = true,
+            Due::SignIn(_) | Due::Renew(_) => {}
+        }
+        if self.wanted && self.not_before <= Instant::now() {
+            // Whoever waits for the outcome asked by a command.
+            let _ = self.renew().await;
+        }
+    }
+
+    /// How long there is nothing to do. Bounded, because the wall clock jumps and laptops sleep.
+    fn next_look(&self) -> Duration {
+        let until = |at: Instant| at.saturating_duration_since(Instant::now());
+        if self.must_sign_in {
+            return self.ask_again.map_or(LONGEST_SLEEP, until).min(LONGEST_SLEEP);
+        }
+        let (Due::Renew(due) | Due::SignIn(due)) = self.session.due();
+        let due = Duration::try_from(due - OffsetDateTime::now_utc()).unwrap_or(Duration::ZERO);
+        let renewal = if self.wanted { until(self.not_before) } else { due.max(until(self.not_before)) };
+        renewal.min(until(self.device_check)).min(LONGEST_SLEEP)
+    }
+
+    async fn renew_for_user(&mut self, reply: Option<oneshot::Sender<Result<(), Refusal>>>) {
+        let outcome = if self.must_sign_in {
+            self.ask_password("you asked to renew".to_owned());
+            Err(refusal(
+                "client.must-sign-in",
+                "you must sign in again; the running client asks for the password".to_owned(),
+            ))
+        } else {
+            self.renew().await
+        };
+        if let Some(reply) = reply {
+            // Whoever asked may have left.
+            let _ = reply.send(outcome);
+        }
+    }
+
+    async fn renew(&mut self) -> Result<(), Refusal> {
+        self.wanted = false;
+        self.not_before = Instant::now() + RENEWAL_FLOOR;
+        let outcome = self.session.renew(&self.hub).await;
+        match outcome {
+            Ok(()) => {
+                self.backoff.reset();
+                self.hub.board.update(|status| status.message = None);
+                self.publish();
+                self.hub.tell(ClientEvent::Renewed { until: rfc3339(self.session.valid_until()) });
+                Ok(())
+            }
+            Err(Setback::SignIn(reason)) => {
+                self.ask_password(reason.clone());
+                Err(refusal("client.must-sign-in", reason))
+            }
+            Err(Setback::NothingGranted(message)) => {
+                self.backoff.reset();
+                self.publish();
+                self.hub.board.update(|status| {
+                    status.state = State::NothingGranted;
+                    status.message = Some(message.clone());
+                });
+                self.hub.tell(ClientEvent::NothingGranted { message: message.clone() });
+                Err(refusal("client.nothing-granted", message))
+            }
+            Err(Setback::Later { message, after }) => {
+                self.wanted = true;
+                self.not_before = Instant::now() + after.unwrap_or_else(|| self.backoff.pause());
+                self.hub.board.update(|status| status.message = Some(message.clone()));
+                self.hub.tell(ClientEvent::RenewalFailed { message: message.clone() });
+                Err(refusal("client.renewal-failed", message))
+            }
+        }
+    }
+
+    fn announce_end(&mut self, at: i64, sign_in: bool, reason: String) {
+        if self.must_sign_in {
+            return;
+        }
+        self.hub.tell(ClientEvent::EndAnnounced { at: rfc3339(timestamp(at)), sign_in, reason: reason.clone() });
+        if sign_in { self.ask_password(reason) } else { self.wanted = true }
+    }
+
+    /// Asks the user, unless a question is open already.
+    fn ask_password(&mut self, reason: String) {
+        self.must_sign_in = true;
+        self.ask_again = None;
+        self.hub.board.update(|status| {
+            status.state = State::MustSignIn;
+            status.message = Some(format!("you must sign in again: {reason}"));
+        });
+        if self.password.is_none() {
+            let (request, receiver) = PasswordRequest::new();
+            self.password = Some(receiver);
+            self.hub.tell(ClientEvent::SignInNeeded { reason, request });
+        }
+    }
+
+    async fn take_password(&mut self, answer: Option<Zeroizing<String>>) {
+        self.password = None;
+        let Some(password) = answer else { return };
+        match Session::sign_in(&self.hub, self.device, password).await {
+            Ok(session) => self.replace(session),
+            Err(error) => {
+                if let ClientError::Unreachable { .. } | ClientError::Busy { .. } = error {
+                    self.ask_again = Some(Instant::now() + self.backoff.pause());
+                }
+                self.hub.board.update(|status| status.message = Some(error.to_string()));
+                self.hub.tell(ClientEvent::SignInFailed { code: error.code().to_owned(), message: error.to_string() });
+            }
+        }
+    }
+
+    /// Goes on with a new session beside the old one's running flows.
+    fn replace(&mut self, session: Session) {
+        for link in &self.links {
+            link.retire();
+        }
+        self.retired.append(&mut self.links);
+        self.session = session;
+        self.must_sign_in = false;
+        self.wanted = false;
+        self.not_before = Instant::now() + RENEWAL_FLOOR;
+        self.backoff.reset();
+        self.hub.board.update(|status| status.sites.clear());
+        self.announce_sign_in();
+    }
+
+    fn announce_sign_in(&mut self) {
+        let name = self.session.name.to_string();
+        self.hub.board.update(|status| {
+            status.name = Some(name.clone());
+            status.message = None;
+        });
+        self.hub.tell(ClientEvent::SignedIn { name, message_of_the_day: self.session.message_of_the_day.take() });
+        self.publish();
+        let sites = self.session.sites.iter().map(|(grant, _)| grant.name.clone()).collect();
+        self.hub.tell(ClientEvent::Authorized { policies: self.session.policies.clone(), sites });
+    }
+
+    /// Gives every granted Site its tokens, starts new ones, stops those that are no longer granted.
+    fn publish(&mut self) {
+        self.publish_status();
+        let (claims, device_claims) = self.session.presented();
+        let granted = |link: &LinkHandle| self.session.sites.iter().any(|(grant, _)| grant.site == link.link.site);
+        let (kept, dropped): (Vec<LinkHandle>, Vec<LinkHandle>) = self.links.drain(..).partition(granted);
+        for link in &dropped {
+            link.stop();
+        }
+        self.retired.extend(dropped);
+        self.links = kept;
+        for (site, _) in &self.session.sites {
+            let grant = Grant {
+                claims: claims.clone(),
+                device_claims: device_claims.clone(),
+                entitlement: site.entitlement.token.clone(),
+                gateways: site.gateways.clone(),
+            };
+            match self.links.iter().find(|link| link.link.site == site.site) {
+                Some(link) => link.serve(grant),
+                None => {
+                    let id = (site.site, site.name.clone());
+                    self.links.push(LinkHandle::spawn(
+                        &self.hub,
+                        &mut self.tasks,
+                        id,
+                        self.session.gateway_tls.clone(),
+                        grant,
+                    ));
+                }
+            }
+        }
+        self.hub.set_links(self.links.iter().map(|link| link.link.clone()).collect());
+    }
+
+    fn publish_status(&self) {
+        let sites = &self.session.sites;
+        self.hub.board.update(|status| {
+            status.state = State::Connecting;
+            status.tokens = self.session.token_status();
+            status.policies.clone_from(&self.session.policies);
+            status.sites.retain(|shown| sites.iter().any(|(grant, _)| grant.site == shown.id));
+            for (grant, _) in sites {
+                if !status.sites.iter().any(|shown| shown.id == grant.site) {
+                    status.sites.push(SiteStatus {
+                        id: grant.site,
+                        name: grant.name.clone(),
+                        state: SiteState::Connecting,
+                        gateway: None,
+                        entitlements: grant.entitlements.clone(),
+                        unmet: Vec::new(),
+                        message: None,
+                    });
+                }
+            }
+        });
+    }
+}
+
+/// The user's answer, `None` when there is to be none; for ever pending when nothing was asked.
+async fn answered(question: &mut Option<oneshot::Receiver<Zeroizing<String>>>) -> Option<Zeroizing<String>> {
+    match question {
+        Some(receiver) => receiver.await.ok(),
+        None => std::future::pending().await,
+    }
+}
+
+fn refusal(code: &str, message: String) -> Refusal {
+    Refusal { code: code.to_owned(), message, retry_after_secs: None }
+}
+
+fn rfc3339(at: OffsetDateTime) -> String {
+    at.format(&Rfc3339).unwrap_or_else(|_| at.unix_timestamp().to_string())
+}
+
+/// Device claims are collected again this often (D 4).
+const DEVICE_INTERVAL: Duration = Duration::from_secs(300);
+
+/// Renewals by themselves are at least this far apart, however many gateways ask for one.
+const RENEWAL_FLOOR: Duration = Duration::from_secs(5);
+
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+
+const STOP: Duration = Duration::from_secs(2);

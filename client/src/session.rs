@@ -1,0 +1,328 @@
+//! A signed-in session: the key made for it, its certificate, its tokens, and how they are renewed (design 3, D 2, D 6.3).
+//!
+//! Key and tokens live in memory only. Nothing here prints them: none of these types has `Debug`.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use engine::{dn::DistinguishedName, id::DeviceId, token::TokenKind};
+use protocol::{
+    message::{Authenticate, Authenticated, Authorized, ControllerRequest, Done, Refusal, SignedToken, SiteGrant},
+    quic::{CONTROLLER_ALPN, GATEWAY_ALPN},
+    tls::{Identity, client_config},
+};
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rustls::pki_types::CertificateDer;
+use serde_json::{Map, Value};
+use time::{Duration, OffsetDateTime};
+use zeroize::Zeroizing;
+
+use crate::{
+    controller::{Controller, RequestError},
+    device,
+    err::ClientError,
+    hub::Hub,
+    status::TokenStatus,
+};
+
+/// A signed-in session.
+pub(crate) struct Session {
+    pub(crate) name: DistinguishedName,
+    pub(crate) message_of_the_day: Option<String>,
+    pub(crate) gateway_tls: rustls::ClientConfig,
+    controller_tls: rustls::ClientConfig,
+    claims: Held,
+    device: Option<Held>,
+    device_claims: Map<String, Value>,
+    pub(crate) sites: Vec<(SiteGrant, Held)>,
+    pub(crate) policies: Vec<String>,
+    sign_in_ends: OffsetDateTime,
+}
+
+/// A token with the time it came at, from which its life is known.
+#[derive(Clone)]
+pub(crate) struct Held {
+    token: SignedToken,
+    received: OffsetDateTime,
+}
+
+/// How a renewal went, when it was not done.
+#[derive(Debug)]
+pub(crate) enum Setback {
+    /// The user must authenticate again.
+    SignIn(String),
+    /// Signed in as before, and allowed nothing.
+    NothingGranted(String),
+    /// Worth another try; tokens at hand stay in use.
+    Later { message: String, after: Option<std::time::Duration> },
+}
+
+/// What is due next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// Tokens are to be renewed at this time.
+    Renew(OffsetDateTime),
+    /// The sign-in ends; from this time on the user is to authenticate again.
+    SignIn(OffsetDateTime),
+}
+
+impl Session {
+    /// Signs in, reports the device and asks what may be done.
+    pub(crate) async fn sign_in(hub: &Hub, device: DeviceId, password: Zeroizing<String>) -> Result<Self, ClientError> {
+        let (authenticated, key) = authenticate(hub, device, password).await?;
+        let (controller_tls, gateway_tls) = settings(hub, &authenticated.certificate, key)?;
+        let now = OffsetDateTime::now_utc();
+        let claims = Held { token: authenticated.claims, received: now };
+        if claims.expires() <= now {
+            return Err(ClientError::Clock);
+        }
+        let mut session = Self {
+            name: authenticated.name,
+            message_of_the_day: authenticated.message_of_the_day,
+            gateway_tls,
+            controller_tls,
+            claims,
+            device: None,
+            device_claims: Map::new(),
+            sites: Vec::new(),
+            policies: Vec::new(),
+            sign_in_ends: timestamp(authenticated.sign_in_ends),
+        };
+        let controller = Controller::connect(hub, &session.controller_tls).await?;
+        let outcome = session.fetch_grants(hub, &controller).await;
+        match outcome {
+            Ok(()) => Ok(session),
+            Err(GrantError::Client(error)) => Err(error),
+            Err(GrantError::Nothing(message)) => {
+                // A session that may do nothing is not left behind; if this fails it expires.
+                let _ =
+                    controller.ask::<Done>(ControllerRequest::SignOut { claims_token: session.claims.text() }).await;
+                Err(ClientError::NothingGranted(message))
+            }
+        }
+    }
+
+    /// New tokens for the same sign-in; on a setback those at hand are kept, as far as they were not replaced.
+    pub(crate) async fn renew(&mut self, hub: &Hub) -> Result<(), Setback> {
+        let controller =
+            Controller::connect(hub, &self.controller_tls).await.map_err(|error| Setback::later(&error))?;
+        let request = ControllerRequest::RenewClaims { claims_token: self.claims.text() };
+        let token: SignedToken = match controller.ask(request).await {
+            Ok(token) => token,
+            Err(RequestError::Refused(refusal)) => return Err(Setback::of_refusal(refusal)),
+            Err(error) => return Err(Setback::later(&controller.explain(hub, error))),
+        };
+        self.claims = Held { token, received: OffsetDateTime::now_utc() };
+        match self.fetch_grants(hub, &controller).await {
+            Ok(()) => Ok(()),
+            Err(GrantError::Nothing(message)) => {
+                self.sites.clear();
+                Err(Setback::NothingGranted(message))
+            }
+            Err(GrantError::Client(ClientError::Refused(refusal))) if ends_sign_in(&refusal) => {
+                Err(Setback::of_refusal(refusal))
+            }
+            Err(GrantError::Client(error)) => Err(Setback::later(&error)),
+        }
+    }
+
+    /// Tells the controller that the user is done.
+    pub(crate) async fn sign_out(&self, hub: &Hub) -> Result<(), ClientError> {
+        let controller = Controller::connect(hub, &self.controller_tls).await?;
+        let request = ControllerRequest::SignOut { claims_token: self.claims.text() };
+        controller.ask::<Done>(request).await.map(|_| ()).map_err(|error| controller.explain(hub, error))
+    }
+
+    /// The claims token and the countersigned device claims.
+    pub(crate) fn presented(&self) -> (String, Option<String>) {
+        (self.claims.text(), self.device.as_ref().map(Held::text))
+    }
+
+    /// Whether the device would report something else by now.
+    pub(crate) fn device_changed(&self) -> bool {
+        device::collect() != self.device_claims
+    }
+
+    /// What is due next.
+    pub(crate) fn due(&self) -> Due {
+        let renew = self.held().map(Held::renew_at).min().unwrap_or(self.sign_in_ends);
+        let claims_last = self.claims.expires() >= self.sign_in_ends;
+        let sign_in = self.sign_in_ends - RENEWAL_WINDOW.min((self.sign_in_ends - self.claims.received) / 3);
+        if claims_last && sign_in <= renew { Due::SignIn(sign_in) } else { Due::Renew(renew) }
+    }
+
+    /// When the first token ends.
+    pub(crate) fn valid_until(&self) -> OffsetDateTime {
+        self.held().map(Held::expires).min().unwrap_or(self.sign_in_ends)
+    }
+
+    pub(crate) fn token_status(&self) -> Vec<TokenStatus> {
+        let row = |kind: TokenKind, site: Option<&str>, held: &Held| TokenStatus {
+            kind: kind.api_name().to_owned(),
+            site: site.map(str::to_owned),
+            id: held.token.id,
+            expires: held.expires(),
+        };
+        let claims = std::iter::once(row(TokenKind::Claims, None, &self.claims));
+        let device = self.device.iter().map(|held| row(TokenKind::DeviceClaims, None, held));
+        let sites = self.sites.iter().map(|(grant, held)| row(TokenKind::Entitlement, Some(&grant.name), held));
+        claims.chain(device).chain(sites).collect()
+    }
+
+    fn held(&self) -> impl Iterator<Item = &Held> {
+        std::iter::once(&self.claims).chain(&self.device).chain(self.sites.iter().map(|(_, held)| held))
+    }
+
+    async fn fetch_grants(&mut self, hub: &Hub, controller: &Controller) -> Result<(), GrantError> {
+        let explain = |error| GrantError::Client(controller.explain(hub, error));
+        let device = device::collect();
+        let request = ControllerRequest::ReportDevice { claims_token: self.claims.text(), device: device.clone() };
+        let token: SignedToken = controller.ask(request).await.map_err(explain)?;
+        self.device = Some(Held { token, received: OffsetDateTime::now_utc() });
+        self.device_claims = device;
+        let (claims_token, device_claims_token) = self.presented();
+        let authorized: Authorized =
+            match controller.ask(ControllerRequest::Authorize { claims_token, device_claims_token }).await {
+                Ok(authorized) => authorized,
+                Err(RequestError::Refused(refusal)) if denies(&refusal) => {
+                    return Err(GrantError::Nothing(refusal.message));
+                }
+                Err(error) => return Err(explain(error)),
+            };
+        if authorized.sites.is_empty() {
+            return Err(GrantError::Nothing(NOTHING_GRANTED.to_owned()));
+        }
+        let received = OffsetDateTime::now_utc();
+        let held = |grant: SiteGrant| {
+            let held = Held { token: grant.entitlement.clone(), received };
+            (grant, held)
+        };
+        self.sites = authorized.sites.into_iter().map(held).collect();
+        self.policies = authorized.policies;
+        Ok(())
+    }
+}
+
+impl Held {
+    fn text(&self) -> String {
+        self.token.token.clone()
+    }
+
+    fn expires(&self) -> OffsetDateTime {
+        timestamp(self.token.expires)
+    }
+
+    /// Five minutes before the end, or a third of the life when that is shorter (D 4).
+    fn renew_at(&self) -> OffsetDateTime {
+        let life = (self.expires() - self.received).max(Duration::ZERO);
+        self.expires() - RENEWAL_WINDOW.min(life / 3)
+    }
+}
+
+impl Setback {
+    fn later(error: &ClientError) -> Self {
+        Self::Later { message: error.to_string(), after: None }
+    }
+
+    /// A refusal that names a time is a delay; any other one means that these tokens bring nothing any more.
+    fn of_refusal(refusal: Refusal) -> Self {
+        match refusal.retry_after_secs {
+            Some(secs) => Self::Later { message: refusal.message, after: Some(std::time::Duration::from_secs(secs)) },
+            None => Self::SignIn(refusal.message),
+        }
+    }
+}
+
+enum GrantError {
+    Client(ClientError),
+    Nothing(String),
+}
+
+/// Whether an authorization was refused for what the user may do, and not for the tokens or the moment.
+fn denies(refusal: &Refusal) -> bool {
+    refusal.retry_after_secs.is_none() && !ends_sign_in(refusal)
+}
+
+/// Whether the controller does not believe the session itself any more.
+fn ends_sign_in(refusal: &Refusal) -> bool {
+    ["token.", "certificate.", "sign-in."].iter().any(|prefix| refusal.code.starts_with(prefix))
+}
+
+async fn authenticate(
+    hub: &Hub,
+    device: DeviceId,
+    password: Zeroizing<String>,
+) -> Result<(Authenticated, KeyPair), ClientError> {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(ClientError::Key)?;
+    let csr = CertificateParams::default().serialize_request(&key).map_err(ClientError::Key)?;
+    let tls = client_config(hub.profile.ca_fingerprint, None, CONTROLLER_ALPN).map_err(ClientError::Certificate)?;
+    let controller = Controller::connect(hub, &tls).await?;
+    let request = ControllerRequest::Authenticate(Authenticate {
+        provider: hub.profile.provider.clone(),
+        username: hub.username.clone(),
+        password: password.as_str().to_owned(),
+        device,
+        csr: STANDARD.encode(csr.der()),
+        hostname: device::hostname(),
+    });
+    drop(password);
+    match controller.ask(request).await {
+        Ok(authenticated) => Ok((authenticated, key)),
+        Err(RequestError::Refused(refusal)) => Err(ClientError::of_sign_in(refusal)),
+        Err(error) => Err(controller.explain(hub, error)),
+    }
+}
+
+fn settings(
+    hub: &Hub,
+    certificate: &str,
+    key: KeyPair,
+) -> Result<(rustls::ClientConfig, rustls::ClientConfig), ClientError> {
+    let der = STANDARD.decode(certificate).map_err(|error| ClientError::Protocol {
+        controller: hub.profile.controllers.join(", "),
+        detail: error.to_string(),
+    })?;
+    let identity = Identity { certificate: CertificateDer::from(der), key: Zeroizing::new(key.serialize_der()) };
+    let pin = hub.profile.ca_fingerprint;
+    let controller = client_config(pin, Some(&identity), CONTROLLER_ALPN).map_err(ClientError::Certificate)?;
+    let gateway = client_config(pin, Some(&identity), GATEWAY_ALPN).map_err(ClientError::Certificate)?;
+    Ok((controller, gateway))
+}
+
+/// A time on the wire; one that no calendar holds has passed.
+pub(crate) fn timestamp(secs: i64) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp(secs).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+const RENEWAL_WINDOW: Duration = Duration::minutes(5);
+
+const NOTHING_GRANTED: &str = "no policy gives you access to anything; ask your administrator which policy should";
+
+#[cfg(test)]
+mod tests {
+    use engine::id::TokenId;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn held(received: i64, expires: i64) -> Held {
+        let token = SignedToken { id: TokenId::new(Uuid::nil()), token: String::new(), expires };
+        Held { token, received: timestamp(received) }
+    }
+
+    #[test]
+    fn tokens_are_renewed_five_minutes_or_a_third_of_their_life_before_their_end() {
+        assert_eq!(held(0, 86_400).renew_at(), timestamp(86_400 - 300));
+        assert_eq!(held(0, 600).renew_at(), timestamp(400));
+        assert_eq!(held(100, 50).renew_at(), timestamp(50));
+    }
+
+    #[test]
+    fn a_refusal_with_a_time_is_a_delay_and_any_other_means_sign_in() {
+        let refusal = |retry_after_secs| Refusal {
+            code: "token.refused".to_owned(),
+            message: "sign in again".to_owned(),
+            retry_after_secs,
+        };
+        assert!(matches!(Setback::of_refusal(refusal(None)), Setback::SignIn(_)));
+        assert!(matches!(Setback::of_refusal(refusal(Some(3))), Setback::Later { after: Some(_), .. }));
+    }
+}

@@ -1,0 +1,284 @@
+//! The state of a running client as its control socket tells it. Holds no token, key or password.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use engine::id::{SiteId, TokenId};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+/// Everything `portcullis client status` shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// Where the session stands.
+    pub state: State,
+    /// What to do about it, when there is something to do.
+    pub message: Option<String>,
+    /// Who signs in.
+    pub username: String,
+    /// At which identity provider.
+    pub provider: String,
+    /// Distinguished name of the session.
+    pub name: Option<String>,
+    /// The controller that answered last.
+    pub controller: Option<String>,
+    /// Policies that matched.
+    pub policies: Vec<String>,
+    /// Open local ports.
+    pub listeners: Vec<ListenerStatus>,
+    /// One per Site.
+    pub sites: Vec<SiteStatus>,
+    /// Tokens at hand.
+    pub tokens: Vec<TokenStatus>,
+    /// How many connections are open.
+    pub open_flows: usize,
+    /// Connections, held ones first, at most [`MAX_FLOWS_SHOWN`].
+    pub flows: Vec<FlowStatus>,
+    /// What happened last, oldest first.
+    pub events: Vec<PastEvent>,
+}
+
+/// Where a session stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// At the controller.
+    SigningIn,
+    /// Signed in; no gateway has admitted the session yet or any more.
+    Connecting,
+    /// At least one gateway serves the session.
+    Connected,
+    /// The policies grant nothing now.
+    NothingGranted,
+    /// The user must authenticate again.
+    MustSignIn,
+    /// Over.
+    Ended,
+}
+
+/// An open local port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListenerStatus {
+    /// `SOCKS5`, or the forward's far end.
+    pub purpose: String,
+    /// The address really bound.
+    pub address: String,
+}
+
+/// One Site.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SiteStatus {
+    /// The Site.
+    pub id: SiteId,
+    /// Its name.
+    pub name: String,
+    /// Whether it serves the session.
+    pub state: SiteState,
+    /// The gateway in use or tried last.
+    pub gateway: Option<String>,
+    /// Names of the entitlements held.
+    pub entitlements: Vec<String>,
+    /// Conditions that are false now.
+    pub unmet: Vec<UnmetCondition>,
+    /// Why it does not serve the session.
+    pub message: Option<String>,
+}
+
+/// Whether a Site serves the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SiteState {
+    /// No gateway has answered yet.
+    Connecting,
+    /// A gateway serves the session.
+    Connected,
+    /// The gateway refused or ended the session.
+    Refused,
+}
+
+/// A condition that is false now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnmetCondition {
+    /// Its name.
+    pub condition: String,
+    /// What to do.
+    pub message: String,
+}
+
+/// A token, without the token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TokenStatus {
+    /// Kind, by its API name.
+    pub kind: String,
+    /// The Site's name, of an entitlement token.
+    pub site: Option<String>,
+    /// `jti`.
+    pub id: TokenId,
+    /// When it expires.
+    #[serde(with = "time::serde::rfc3339")]
+    pub expires: OffsetDateTime,
+}
+
+/// A connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FlowStatus {
+    /// Where it goes.
+    pub flow: String,
+    /// Through which Site, by name.
+    pub site: String,
+    /// How it stands.
+    pub state: FlowState,
+    /// Why it is held.
+    pub message: Option<String>,
+    /// Since when.
+    #[serde(with = "time::serde::rfc3339")]
+    pub since: OffsetDateTime,
+}
+
+/// How a connection stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FlowState {
+    /// Waits for a condition.
+    Held,
+    /// The gateway has not answered yet.
+    Asking,
+    /// Carries data.
+    Open,
+}
+
+/// An event that was shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PastEvent {
+    /// When.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    /// Its stable name.
+    pub event: String,
+    /// Plain language.
+    pub message: String,
+}
+
+/// What the parts of the client write their state to. Its lock is never held across an await.
+pub(crate) struct Board {
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    status: Status,
+    flows: BTreeMap<u64, FlowStatus>,
+    next_flow: u64,
+    events: VecDeque<PastEvent>,
+}
+
+impl Board {
+    pub(crate) fn new(username: &str, provider: &str) -> Self {
+        let status = Status {
+            state: State::SigningIn,
+            message: None,
+            username: username.to_owned(),
+            provider: provider.to_owned(),
+            name: None,
+            controller: None,
+            policies: Vec::new(),
+            listeners: Vec::new(),
+            sites: Vec::new(),
+            tokens: Vec::new(),
+            open_flows: 0,
+            flows: Vec::new(),
+            events: Vec::new(),
+        };
+        Self { inner: Mutex::new(Inner { status, flows: BTreeMap::new(), next_flow: 0, events: VecDeque::new() }) }
+    }
+
+    /// The state as of now.
+    pub(crate) fn snapshot(&self) -> Status {
+        let inner = self.lock();
+        let mut status = inner.status.clone();
+        let mut flows: Vec<&FlowStatus> = inner.flows.values().collect();
+        flows.sort_by_key(|flow| flow.state);
+        status.open_flows = flows.iter().filter(|flow| flow.state == FlowState::Open).count();
+        status.flows = flows.into_iter().take(MAX_FLOWS_SHOWN).cloned().collect();
+        status.events = inner.events.iter().cloned().collect();
+        status
+    }
+
+    /// Where the session stands.
+    pub(crate) fn state(&self) -> State {
+        self.lock().status.state
+    }
+
+    /// Changes what stands on the board itself.
+    pub(crate) fn update(&self, change: impl FnOnce(&mut Status)) {
+        let mut inner = self.lock();
+        change(&mut inner.status);
+        inner.status.settle();
+    }
+
+    /// Changes one Site, if it is still on the board.
+    pub(crate) fn update_site(&self, site: SiteId, change: impl FnOnce(&mut SiteStatus)) {
+        self.update(|status| {
+            if let Some(site) = status.sites.iter_mut().find(|status| status.id == site) {
+                change(site);
+            }
+        });
+    }
+
+    pub(crate) fn add_flow(&self, flow: FlowStatus) -> u64 {
+        let mut inner = self.lock();
+        let id = inner.next_flow;
+        inner.next_flow += 1;
+        inner.flows.insert(id, flow);
+        id
+    }
+
+    pub(crate) fn update_flow(&self, id: u64, change: impl FnOnce(&mut FlowStatus)) {
+        if let Some(flow) = self.lock().flows.get_mut(&id) {
+            change(flow);
+        }
+    }
+
+    pub(crate) fn remove_flow(&self, id: u64) {
+        self.lock().flows.remove(&id);
+    }
+
+    pub(crate) fn record(&self, event: PastEvent) {
+        let mut inner = self.lock();
+        if inner.events.len() >= MAX_EVENTS_KEPT {
+            inner.events.pop_front();
+        }
+        inner.events.push_back(event);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Every change leaves the board whole, so a panic elsewhere does not make it unreadable.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Status {
+    /// Brings the state of the session in line with its Sites, unless something stronger holds.
+    fn settle(&mut self) {
+        match self.state {
+            State::Connecting | State::Connected => {
+                let connected = self.sites.iter().any(|site| site.state == SiteState::Connected);
+                self.state = if connected { State::Connected } else { State::Connecting };
+            }
+            State::SigningIn | State::NothingGranted | State::MustSignIn | State::Ended => {}
+        }
+    }
+}
+
+/// Connections listed in a status; all are counted.
+pub const MAX_FLOWS_SHOWN: usize = 200;
+
+const MAX_EVENTS_KEPT: usize = 100;

@@ -1,0 +1,207 @@
+//! A scripted controller and scripted gateways on real QUIC sockets. They write what they are asked to a log that tests
+//! wait on.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use engine::{
+    dn::{DistinguishedName, UserName},
+    id::{ApplianceId, SessionId, SiteId, TokenId},
+};
+use protocol::{
+    carrier::{SharedCarrier, Stream},
+    frame::{MAX_TOKENS_MESSAGE, read_frame, write_frame},
+    message::{
+        Answer, Authenticate, Authenticated, Authorized, ControlDown, ControllerRequest, Done, GatewayEndpoint,
+        Refusal, SignedToken, SiteGrant,
+    },
+    quic::{CONTROLLER_ALPN, GATEWAY_ALPN, Limits, Listener},
+    tls::{self, CONTROLLER_NAME, ClientCertificates},
+};
+use serde::Serialize;
+use time::OffsetDateTime;
+use tokio::sync::{broadcast, watch};
+use uuid::Uuid;
+
+use crate::{authority::Authority, gateway};
+
+pub const PASSWORD: &str = "right";
+
+pub struct World {
+    pub shared: Arc<Shared>,
+    pub controller: SocketAddr,
+}
+
+pub struct Shared {
+    pub authority: Authority,
+    pub log: watch::Sender<Vec<String>>,
+    /// Opens held flows.
+    pub release: watch::Sender<bool>,
+    /// Cuts flows that can be cut.
+    pub cut: watch::Sender<bool>,
+    /// Goes to every control stream.
+    pub push: broadcast::Sender<ControlDown>,
+    /// Gateway connections, in order of their coming.
+    pub connections: Mutex<Vec<SharedCarrier>>,
+    grants: Mutex<Vec<(SiteId, String, Vec<GatewayEndpoint>)>>,
+    /// What answers a renewal, when it is refused.
+    pub refuse_renewal: Mutex<Option<Refusal>>,
+}
+
+impl World {
+    /// Starts a controller and, per Site, as many gateways as the list says.
+    pub fn start(sites: &[usize]) -> Self {
+        let shared = Arc::new(Shared {
+            authority: Authority::new(),
+            log: watch::Sender::new(Vec::new()),
+            release: watch::Sender::new(false),
+            cut: watch::Sender::new(false),
+            push: broadcast::Sender::new(16),
+            connections: Mutex::new(Vec::new()),
+            grants: Mutex::new(Vec::new()),
+            refuse_renewal: Mutex::new(None),
+        });
+        let identity = shared.authority.server(CONTROLLER_NAME, ApplianceId::new(Uuid::new_v4()));
+        let tls =
+            tls::server_config(&identity, &shared.authority.certificate, ClientCertificates::Optional, CONTROLLER_ALPN);
+        let listener = Listener::bind(local(), tls.unwrap(), Limits::default()).unwrap();
+        let controller = listener.local_address().unwrap();
+        for (number, gateways) in (1..).zip(sites) {
+            let site = SiteId::new(Uuid::from_u128(number));
+            let endpoints = (0..*gateways).map(|_| start_gateway(&shared, number)).collect();
+            shared.grants.lock().unwrap().push((site, format!("site-{number}"), endpoints));
+        }
+        tokio::spawn(serve_controller(shared.clone(), listener));
+        Self { shared, controller }
+    }
+
+    /// Waits until the log holds as many lines that begin so.
+    pub async fn logged(&self, prefix: &str, count: usize) {
+        let mut log = self.shared.log.subscribe();
+        let enough = log.wait_for(|log| log.iter().filter(|line| line.starts_with(prefix)).count() >= count);
+        let found = tokio::time::timeout(PATIENCE, enough).await.map(|found| found.is_ok());
+        assert!(found.is_ok(), "`{prefix}` x{count} not in {:?}", self.shared.log.borrow());
+    }
+
+    pub fn lines(&self, prefix: &str) -> usize {
+        self.shared.log.borrow().iter().filter(|line| line.starts_with(prefix)).count()
+    }
+
+    /// What every gateway sends on its control streams.
+    pub fn push(&self, frame: ControlDown) {
+        self.shared.push.send(frame).unwrap();
+    }
+}
+
+impl Shared {
+    pub fn note(&self, line: String) {
+        self.log.send_modify(|log| log.push(line));
+    }
+}
+
+pub fn refusal(code: &str) -> Refusal {
+    Refusal { code: code.to_owned(), message: format!("because of {code}"), retry_after_secs: None }
+}
+
+fn start_gateway(shared: &Arc<Shared>, site: u128) -> GatewayEndpoint {
+    let appliance = ApplianceId::new(Uuid::new_v4());
+    let identity = shared.authority.server(&tls::gateway_name(appliance), appliance);
+    let tls = tls::server_config(&identity, &shared.authority.certificate, ClientCertificates::Required, GATEWAY_ALPN);
+    let listener = Listener::bind(local(), tls.unwrap(), Limits::default()).unwrap();
+    let port = listener.local_address().unwrap().port();
+    tokio::spawn(gateway::serve(shared.clone(), listener, site));
+    GatewayEndpoint { appliance, host: Ipv4Addr::LOCALHOST.to_string(), port, weight: 100 }
+}
+
+async fn serve_controller(shared: Arc<Shared>, listener: Listener) {
+    while let Some(incoming) = listener.accept().await {
+        let shared = shared.clone();
+        tokio::spawn(async move {
+            let Ok(carrier) = incoming.finish().await else { return };
+            while let Ok(stream) = carrier.accept().await {
+                answer(&shared, &carrier, stream).await;
+            }
+        });
+    }
+}
+
+async fn answer(shared: &Shared, carrier: &SharedCarrier, mut stream: Stream) {
+    let Ok(request) = read_frame(&mut stream.receive, MAX_TOKENS_MESSAGE).await else { return };
+    match request {
+        ControllerRequest::Authenticate(request) => send(&mut stream, authenticate(shared, &request)).await,
+        ControllerRequest::ReportDevice { device, .. } => {
+            shared.note(format!("report {} {:?}", device["os"]["family"], carrier.peer()));
+            send(&mut stream, Answer::Ok(shared.token("device"))).await;
+        }
+        ControllerRequest::Authorize { device_claims_token, .. } => {
+            shared.note(format!("authorize {}", device_claims_token.unwrap()));
+            send(&mut stream, Answer::Ok(shared.authorized())).await;
+        }
+        ControllerRequest::RenewClaims { .. } => {
+            let refused = shared.refuse_renewal.lock().unwrap().clone();
+            shared.note("renew".to_owned());
+            send(&mut stream, refused.map_or_else(|| Answer::Ok(shared.token("claims")), Answer::Refused)).await;
+        }
+        ControllerRequest::SignOut { .. } => {
+            shared.note("sign-out".to_owned());
+            send(&mut stream, Answer::Ok(Done {})).await;
+        }
+        _ => stream.send.reset(1),
+    }
+}
+
+fn authenticate(shared: &Shared, request: &Authenticate) -> Answer<Authenticated> {
+    shared.note(format!("authenticate {}", request.username));
+    if request.password != PASSWORD {
+        return Answer::Refused(refusal("sign-in.failed"));
+    }
+    let session = SessionId::new(Uuid::new_v4());
+    Answer::Ok(Authenticated {
+        session,
+        name: DistinguishedName { device: request.device, user: UserName::new(&request.username, &request.provider) },
+        certificate: shared.authority.session(&request.csr, session),
+        claims: shared.token("claims"),
+        sign_in_ends: now() + 86_400,
+        message_of_the_day: Some("be kind".to_owned()),
+    })
+}
+
+impl Shared {
+    fn token(&self, kind: &str) -> SignedToken {
+        SignedToken { id: TokenId::new(Uuid::new_v4()), token: format!("{kind}-token"), expires: now() + 3600 }
+    }
+
+    fn authorized(&self) -> Authorized {
+        let grant = |(site, name, gateways): &(SiteId, String, Vec<GatewayEndpoint>)| SiteGrant {
+            site: *site,
+            name: name.clone(),
+            entitlement: self.token(name),
+            gateways: gateways.clone(),
+            entitlements: vec!["web".to_owned()],
+        };
+        Authorized {
+            sites: self.grants.lock().unwrap().iter().map(grant).collect(),
+            policies: vec!["staff".to_owned()],
+        }
+    }
+}
+
+async fn send<T: Serialize + Sync>(stream: &mut Stream, answer: Answer<T>) {
+    if write_frame(&mut stream.send, &answer).await.is_ok() {
+        stream.send.finish();
+    }
+}
+
+fn now() -> i64 {
+    OffsetDateTime::now_utc().unix_timestamp()
+}
+
+pub fn local() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+}
+
+/// Bound of every wait; nothing here takes long.
+pub const PATIENCE: Duration = Duration::from_secs(15);
