@@ -1,0 +1,59 @@
+//! `cargo xtask bench NAME`: figures of Portcullis, measured on real processes on this machine.
+//!
+//! Each bench starts its own controller and gateway as processes, measures through sockets from outside, and prints what
+//! was measured on what. A table is for people; `--output json` prints one object a line:
+//! `{"bench","case","metric","value","unit","peer","ratio"}`.
+
+mod admin;
+mod cut;
+mod report;
+mod session;
+mod signin;
+mod world;
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::Parser;
+
+use report::{Output, Report};
+
+/// Which bench to run, and how to print it.
+#[derive(Parser)]
+struct Args {
+    /// `cut` or `signin`.
+    name: String,
+    /// How to print the figures.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+    /// The portcullis program to measure, built in release.
+    #[arg(long, env = "PORTCULLIS")]
+    program: PathBuf,
+    /// Runs; the median over them is printed.
+    #[arg(long, default_value_t = 3)]
+    runs: u32,
+    /// `cut`: cuts of each case in one run.
+    #[arg(long, default_value_t = 2000)]
+    cuts: u32,
+    /// `cut`: idle sessions beside the one that is cut.
+    #[arg(long, default_value_t = 1000)]
+    idle: u32,
+    /// `signin`: seconds per row.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        bail!("another TLS provider is installed already");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let mut report = Report::new(&args.name, args.output);
+    match args.name.as_str() {
+        "cut" => runtime.block_on(cut::run(&args, &mut report))?,
+        "signin" => runtime.block_on(signin::run(&args, &mut report))?,
+        other => bail!("there is no bench `{other}`; there are `cut` and `signin`"),
+    }
+    report.print()
+}

@@ -1,0 +1,107 @@
+//! The state of a running client, for people and programs.
+
+use client::{FlowState, SiteState, State, Status};
+
+use crate::output::{Output, print_json, print_table, printable, time};
+
+/// Prints the state.
+pub(super) fn print(status: &Status, output: Output) -> anyhow::Result<()> {
+    match output {
+        Output::Json => print_json(&serde_json::to_value(status)?),
+        Output::Table => print_text(status),
+    }
+    Ok(())
+}
+
+fn print_text(status: &Status) {
+    println!("{}", state(status.state));
+    if let Some(message) = &status.message {
+        println!("{}", printable(message.clone()));
+    }
+    let name = status.name.as_ref().unwrap_or(&status.username);
+    println!("user        {} at {}", printable(name.clone()), printable(status.provider.clone()));
+    if !status.policies.is_empty() {
+        println!("policies    {}", printable(status.policies.join(", ")));
+    }
+    for listener in &status.listeners {
+        println!("listening   {} for {}", listener.address, listener.purpose);
+    }
+    print_sites(status);
+    print_flows(status);
+    print_tokens(status);
+    print_events(status);
+}
+
+fn print_sites(status: &Status) {
+    section(&["site", "state", "gateway", "entitlements", ""], &status.sites, |site| {
+        let gateway = site.gateway.clone().unwrap_or_default();
+        let message = site.message.clone().unwrap_or_default();
+        vec![site.name.clone(), site_state(site.state).to_owned(), gateway, site.entitlements.join(", "), message]
+    });
+    for unmet in status.sites.iter().flat_map(|site| &site.unmet) {
+        println!("waiting for `{}`: {}", printable(unmet.condition.clone()), printable(unmet.message.clone()));
+    }
+}
+
+fn print_flows(status: &Status) {
+    section(&["connection", "state", "site", "since", ""], &status.flows, |flow| {
+        let message = flow.message.clone().unwrap_or_default();
+        vec![flow.flow.clone(), flow_state(flow.state).to_owned(), flow.site.clone(), time(flow.since), message]
+    });
+    if status.open_flows > status.flows.len() {
+        println!("{} connections open in all", status.open_flows);
+    }
+}
+
+fn print_tokens(status: &Status) {
+    section(&["token", "site", "expires"], &status.tokens, |token| {
+        vec![token.kind.clone(), token.site.clone().unwrap_or_default(), time(token.expires)]
+    });
+}
+
+fn print_events(status: &Status) {
+    if !status.events.is_empty() {
+        println!();
+    }
+    for event in status.events.iter().skip(status.events.len().saturating_sub(RECENT)) {
+        println!("{}  {}", time(event.at), printable(event.message.clone()));
+    }
+}
+
+/// A table after an empty line; nothing when there is nothing to show.
+fn section<T>(headings: &[&str], items: &[T], row: impl Fn(&T) -> Vec<String>) {
+    if !items.is_empty() {
+        println!();
+        print_table(headings, items.iter().map(row));
+    }
+}
+
+fn state(state: State) -> &'static str {
+    match state {
+        State::SigningIn => "signing in",
+        State::Connecting => "signed in, connecting",
+        State::Connected => "connected",
+        State::NothingGranted => "signed in, nothing granted",
+        State::MustSignIn => "must sign in again",
+        State::Ended => "ended",
+    }
+}
+
+fn site_state(state: SiteState) -> &'static str {
+    match state {
+        SiteState::Connecting => "connecting",
+        SiteState::Connected => "connected",
+        SiteState::Refused => "refused",
+    }
+}
+
+fn flow_state(state: FlowState) -> &'static str {
+    match state {
+        FlowState::Held => "held",
+        FlowState::Asking => "asking",
+        FlowState::Open => "open",
+    }
+}
+
+/// How many of the last events people see.
+const RECENT: usize = 10;

@@ -1,0 +1,138 @@
+//! `portcullis controller`.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+use controller::{
+    Running, builtin,
+    settings::Settings,
+    store::{Op, Transaction},
+};
+use protocol::object::ObjectKind;
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::{process, secret};
+
+/// Arguments of `portcullis controller`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Directory for the store, the keys and the authority's certificate; made when it does not exist.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Where clients and gateways are served (UDP).
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:443")]
+    client_listen: SocketAddr,
+    /// Where the admin API is served (TCP).
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8443")]
+    admin_listen: SocketAddr,
+    /// Name or address that clients, gateways and administrators reach this controller by; may be repeated.
+    #[arg(long = "hostname", value_name = "NAME", default_value = "localhost")]
+    hostnames: Vec<String>,
+    /// Further name or address that administrators reach the admin API by; may be repeated.
+    #[arg(long = "admin-hostname", value_name = "NAME")]
+    admin_names: Vec<String>,
+    /// The master key. Default: `master.key` in the data directory; best kept elsewhere.
+    #[arg(long, value_name = "FILE")]
+    master_key: Option<PathBuf>,
+    /// File with the password for `admin`, read on the first start only. Default: one is made and printed once.
+    #[arg(long, value_name = "FILE")]
+    admin_password_file: Option<PathBuf>,
+    /// File to write when everything is served, as JSON: addresses, fingerprint and file of the authority.
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+}
+
+/// What the ready file says.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Ready {
+    client_address: SocketAddr,
+    admin_address: SocketAddr,
+    ca_fingerprint: String,
+    ca_file: PathBuf,
+}
+
+/// Runs a controller until it is told to stop.
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let shutdown = process::shutdown()?;
+    let data = process::private_dir(&args.data)?;
+    let mut settings = Settings::new(data.clone());
+    settings.client_port = args.client_listen;
+    settings.admin_port = args.admin_listen;
+    settings.hostnames = args.hostnames;
+    settings.admin_names = args.admin_names;
+    if let Some(master_key) = args.master_key {
+        settings.master_key = master_key;
+    }
+    let running = start(settings, &data, args.admin_password_file.as_deref()).await?;
+    let ready = Ready::of(&running, &data);
+    println!(
+        "controller ready: clients on {} (UDP), admin API on https://{}",
+        ready.client_address, ready.admin_address
+    );
+    println!("authority: {} ({})", ready.ca_fingerprint, ready.ca_file.display());
+    process::write_ready_file(args.ready_file.as_deref(), &ready)?;
+    shutdown.await;
+    tracing::info!("Stopping");
+    running.stop().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Starts a controller, writes its authority's certificate and tells the first password.
+pub(super) async fn start(settings: Settings, data: &Path, password_file: Option<&Path>) -> anyhow::Result<Running> {
+    // Read before anything is made, so that a missing file leaves no half-made collective behind.
+    let given = password_file.map(|file| secret::read_password(Some(file), "admin")).transpose()?;
+    let running =
+        controller::start(settings, process::worker_command()?).await.context("the controller did not start")?;
+    let told = tell(&running, data, given).await;
+    if let Err(error) = told {
+        running.stop().await;
+        return Err(error);
+    }
+    Ok(running)
+}
+
+async fn tell(running: &Running, data: &Path, given: Option<Zeroizing<String>>) -> anyhow::Result<()> {
+    process::write_file(&data.join(AUTHORITY_FILE), running.authority_pem.as_bytes(), 0o644)?;
+    match (&running.first_admin_password, given) {
+        (Some(_), Some(given)) => set_admin_password(running, &given).await,
+        (Some(generated), None) => {
+            println!("first start: the password of `admin` is {} (shown this once)", generated.reveal());
+            Ok(())
+        }
+        (None, _) => Ok(()),
+    }
+}
+
+async fn set_admin_password(running: &Running, password: &str) -> anyhow::Result<()> {
+    let controller = &running.controller;
+    let hash = controller.passwords.hash(password).await.context("the administrator's password could not be hashed")?;
+    let op = Op::PutSecret {
+        kind: ObjectKind::LocalUser,
+        id: builtin::ADMIN_USER,
+        field: "password",
+        value: hash.into_bytes(),
+    };
+    let transaction = Transaction { ops: vec![op], ..Transaction::default() };
+    controller.store.transact(transaction).await.context("the administrator's password could not be stored")?;
+    Ok(())
+}
+
+impl Ready {
+    pub(super) fn of(running: &Running, data: &Path) -> Self {
+        Self {
+            client_address: running.client_address,
+            admin_address: running.admin_address,
+            ca_fingerprint: running.authority_pin.to_string(),
+            ca_file: data.join(AUTHORITY_FILE),
+        }
+    }
+}
+
+/// The authority's certificate, for administrators and their tools.
+pub(super) const AUTHORITY_FILE: &str = "authority.pem";

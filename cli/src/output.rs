@@ -1,0 +1,83 @@
+//! Tables for people, JSON for programs, and errors in plain words.
+
+use clap::ValueEnum;
+use comfy_table::{ContentArrangement, Table, presets};
+use serde_json::{Value, json};
+
+/// Form of the answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// Tables and sentences for people.
+    #[default]
+    Table,
+    /// JSON for programs.
+    Json,
+}
+
+/// Prints a document for programs.
+pub(crate) fn print_json(value: &Value) {
+    println!("{value:#}");
+}
+
+/// Prints rows under headings.
+pub(crate) fn print_table(headings: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(headings.iter().map(|heading| heading.to_uppercase()));
+    for row in rows {
+        table.add_row(row.into_iter().map(printable));
+    }
+    for line in table.to_string().lines() {
+        println!("{}", line.trim());
+    }
+}
+
+/// A time for people, to the second.
+#[cfg(feature = "client")]
+pub(crate) fn time(time: time::OffsetDateTime) -> String {
+    let (date, hour, minute, second) = (time.date(), time.hour(), time.minute(), time.second());
+    let zone = if time.offset().is_utc() { "Z".to_owned() } else { format!(" {}", time.offset()) };
+    format!("{date} {hour:02}:{minute:02}:{second:02}{zone}")
+}
+
+/// Removes what would steer the terminal instead of being shown on it.
+pub(crate) fn printable(text: String) -> String {
+    if text.chars().any(char::is_control) {
+        text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
+    } else {
+        text
+    }
+}
+
+/// Prints why a command failed.
+pub(crate) fn print_error(error: &anyhow::Error, output: Output) {
+    match output {
+        Output::Table => {
+            eprintln!("error: {error}");
+            for cause in error.chain().skip(1) {
+                eprintln!("  because: {cause}");
+            }
+        }
+        Output::Json => {
+            let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
+            let mut members = json!({ "message": error.to_string(), "causes": causes });
+            add_details(&mut members, error);
+            eprintln!("{}", json!({ "error": members }));
+        }
+    }
+}
+
+#[cfg(feature = "ctl")]
+fn add_details(members: &mut Value, error: &anyhow::Error) {
+    use crate::commands::ctl::{api::CallError, apply::FieldsRefused};
+    let call = |cause: &'_ (dyn std::error::Error + 'static)| match cause.downcast_ref::<FieldsRefused>() {
+        Some(refused) => Some(refused.cause.details()),
+        None => cause.downcast_ref::<CallError>().map(CallError::details),
+    };
+    if let (Some(details), Some(members)) = (error.chain().find_map(call), members.as_object_mut()) {
+        members.extend(details);
+    }
+}
+
+#[cfg(not(feature = "ctl"))]
+fn add_details(_: &mut Value, _: &anyhow::Error) {}

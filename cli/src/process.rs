@@ -1,0 +1,69 @@
+//! What every long-running command shares: signals that end it, and files that tell others how to reach it.
+
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// First argument that makes this binary a script worker.
+#[cfg(any(feature = "controller", feature = "gateway"))]
+pub(crate) const WORKER_ARGUMENT: &str = "script-worker";
+
+/// How script workers are started: this binary again.
+#[cfg(any(feature = "controller", feature = "gateway"))]
+pub(crate) fn worker_command() -> anyhow::Result<sandbox::WorkerCommand> {
+    let program =
+        std::env::current_exe().context("could not find out where this program is, which script workers need")?;
+    Ok(sandbox::WorkerCommand { program, args: vec![WORKER_ARGUMENT.into()] })
+}
+
+/// Listens for SIGINT and SIGTERM from now on; the future ends when the first arrives.
+pub(crate) fn shutdown() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("could not listen for SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("could not listen for SIGTERM")?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// Makes a directory that only its owner can enter, if it does not exist.
+pub(crate) fn private_dir(path: &Path) -> anyhow::Result<PathBuf> {
+    fs::create_dir_all(path).with_context(|| format!("could not make the directory `{}`", path.display()))?;
+    let path = path.canonicalize().with_context(|| format!("could not find the directory `{}`", path.display()))?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o700))
+        .with_context(|| format!("could not make the directory `{}` private", path.display()))?;
+    Ok(path)
+}
+
+/// Writes a file that appears complete or not at all.
+pub(crate) fn write_file(path: &Path, content: &[u8], mode: u32) -> anyhow::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.part", std::process::id()));
+    let part = PathBuf::from(name);
+    let write = || -> std::io::Result<()> {
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&part)?;
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&part, path)
+    };
+    write()
+        .inspect_err(|_| drop(fs::remove_file(&part)))
+        .with_context(|| format!("could not write `{}`", path.display()))
+}
+
+/// Tells whoever waits for the file that the process is ready, and how to reach it.
+pub(crate) fn write_ready_file(path: Option<&Path>, content: &impl Serialize) -> anyhow::Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    let content = serde_json::to_vec_pretty(content)?;
+    write_file(path, &content, 0o644)
+}

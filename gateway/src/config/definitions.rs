@@ -1,0 +1,225 @@
+//! The configured objects a gateway decides by, and what an edit touches.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use engine::{
+    id::{ConditionId, EntitlementId, SiteId},
+    object::{Condition, Entitlement, EntitlementScript, Site},
+};
+use ipnet::IpNet;
+use protocol::{
+    message::ConfigObject,
+    object::{Definition, ObjectKind},
+};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// Configured objects by id; scripts by name, as entitlements refer to them.
+#[derive(Default, Clone)]
+pub(crate) struct Definitions {
+    site_id: Option<SiteId>,
+    shipped: BTreeMap<(ObjectKind, Uuid), Arc<ConfigObject>>,
+    entitlements: BTreeMap<EntitlementId, Arc<Entitlement>>,
+    conditions: BTreeMap<ConditionId, Arc<Condition>>,
+    scripts: BTreeMap<Uuid, Arc<EntitlementScript>>,
+    scripts_by_name: BTreeMap<String, Arc<EntitlementScript>>,
+    site: Option<Arc<Site>>,
+    sources: Sources,
+}
+
+/// Who may connect, as the gateway's own document says.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+enum Sources {
+    /// No source is named.
+    #[default]
+    Anyone,
+    /// Only these.
+    Only(Vec<IpNet>),
+}
+
+impl Definitions {
+    pub(super) fn new(site: SiteId, objects: Vec<ConfigObject>) -> Self {
+        let empty = Self { site_id: Some(site), ..Self::default() };
+        empty.changed(objects, &[])
+    }
+
+    /// These objects after one transaction.
+    pub(super) fn changed(&self, put: Vec<ConfigObject>, removed: &[(ObjectKind, Uuid)]) -> Self {
+        let mut changed = self.clone();
+        for (kind, id) in removed {
+            changed.remove(*kind, *id);
+        }
+        for object in put {
+            changed.remove(object.kind, object.id);
+            changed.put(object);
+        }
+        let by_name = changed.scripts.values().map(|script| (script.name.clone(), script.clone()));
+        changed.scripts_by_name = by_name.collect();
+        changed
+    }
+
+    pub(crate) fn condition(&self, id: ConditionId) -> Option<&Arc<Condition>> {
+        self.conditions.get(&id)
+    }
+
+    pub(crate) fn script(&self, name: &str) -> Option<&Arc<EntitlementScript>> {
+        self.scripts_by_name.get(name)
+    }
+
+    /// This gateway's Site, once it is known.
+    pub(crate) fn site(&self) -> Option<&Arc<Site>> {
+        self.site.as_ref()
+    }
+
+    /// What of the granted is configured; the rest yields nothing.
+    pub(crate) fn entitlements(&self, granted: &BTreeSet<EntitlementId>) -> Vec<Arc<Entitlement>> {
+        granted.iter().filter_map(|id| self.entitlements.get(id).cloned()).collect()
+    }
+
+    /// Whether a source address may connect.
+    pub(crate) fn allows_source(&self, source: IpAddr) -> bool {
+        match &self.sources {
+            Sources::Anyone => true,
+            Sources::Only(nets) => nets.iter().any(|net| net.contains(&source.to_canonical())),
+        }
+    }
+
+    /// The objects as they were shipped.
+    pub(super) fn shipped(&self) -> Vec<ConfigObject> {
+        self.shipped.values().map(|object| ConfigObject::clone(object)).collect()
+    }
+
+    fn remove(&mut self, kind: ObjectKind, id: Uuid) {
+        self.shipped.remove(&(kind, id));
+        match kind {
+            ObjectKind::Entitlement => drop(self.entitlements.remove(&EntitlementId::new(id))),
+            ObjectKind::Condition => drop(self.conditions.remove(&ConditionId::new(id))),
+            ObjectKind::EntitlementScript => drop(self.scripts.remove(&id)),
+            ObjectKind::Site => {
+                if self.site_id == Some(SiteId::new(id)) {
+                    self.site = None;
+                }
+            }
+            ObjectKind::Appliance => self.sources = Sources::Anyone,
+            ObjectKind::AdministrativeRole
+            | ObjectKind::CriteriaScript
+            | ObjectKind::DeviceScript
+            | ObjectKind::GlobalSettings
+            | ObjectKind::IdentityProvider
+            | ObjectKind::IpPool
+            | ObjectKind::LocalUser
+            | ObjectKind::MfaProvider
+            | ObjectKind::Policy
+            | ObjectKind::RingfenceRule
+            | ObjectKind::UserScript => {}
+        }
+    }
+
+    fn put(&mut self, object: ConfigObject) {
+        match Definition::parse(object.kind, &object.body) {
+            Ok(definition) => self.define(&object, definition),
+            Err(error) => {
+                tracing::warn!(kind = %object.kind, id = %object.id, %error, "Object is unusable and counts as absent");
+            }
+        }
+        self.shipped.insert((object.kind, object.id), Arc::new(object));
+    }
+
+    fn define(&mut self, object: &ConfigObject, definition: Definition) {
+        match definition {
+            Definition::Entitlement(entitlement) => {
+                self.entitlements.insert(entitlement.id, Arc::new(entitlement));
+            }
+            Definition::Condition(condition) => {
+                self.conditions.insert(condition.id, Arc::new(condition));
+            }
+            Definition::EntitlementScript(script) => {
+                self.scripts.insert(object.id, Arc::new(script));
+            }
+            Definition::Site(site) if self.site_id == Some(site.id) => self.site = Some(Arc::new(site)),
+            Definition::Other if object.kind == ObjectKind::Appliance => self.sources = sources(&object.body),
+            Definition::Site(_)
+            | Definition::Policy(_)
+            | Definition::CriteriaScript(_)
+            | Definition::IdentityProvider(_)
+            | Definition::LocalUser(_)
+            | Definition::Other => {}
+        }
+    }
+}
+
+/// Reads `clientInterface.allowSources` (D 25); one that cannot be read lets nobody in.
+fn sources(appliance: &Value) -> Sources {
+    let listed = appliance.pointer("/clientInterface/allowSources").and_then(Value::as_array);
+    let Some(listed) = listed.filter(|listed| !listed.is_empty()) else { return Sources::Anyone };
+    let net = |source: &Value| {
+        let address: IpAddr = source.get("address")?.as_str()?.parse().ok()?;
+        let whole = if address.is_ipv4() { 32 } else { 128 };
+        let length = source.get("netmask").map_or(Some(whole), |netmask| u8::try_from(netmask.as_u64()?).ok())?;
+        IpNet::new(address, length).ok()
+    };
+    Sources::Only(listed.iter().filter_map(net).collect())
+}
+
+/// What an edit touches.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Touched {
+    /// Entitlements that were written, added or removed.
+    pub(crate) entitlements: BTreeSet<EntitlementId>,
+    /// Conditions that were added, removed or renamed.
+    pub(crate) conditions: BTreeSet<ConditionId>,
+    /// Conditions whose expression is another.
+    pub(crate) edited: BTreeSet<ConditionId>,
+    /// Names of scripts that answer differently from now on.
+    pub(crate) scripts: BTreeSet<String>,
+    /// Whether names resolve differently from now on.
+    pub(crate) names: bool,
+}
+
+impl Touched {
+    /// What differs between two states.
+    pub(super) fn between(old: &Definitions, new: &Definitions) -> Self {
+        let (mut conditions, mut edited) = (BTreeSet::new(), BTreeSet::new());
+        for id in differing(&old.conditions, &new.conditions) {
+            match (old.conditions.get(&id), new.conditions.get(&id)) {
+                (Some(old), Some(new)) => {
+                    if old.expression != new.expression {
+                        edited.insert(id);
+                    }
+                    if old.name != new.name {
+                        conditions.insert(id);
+                    }
+                }
+                (None, _) | (_, None) => {
+                    conditions.insert(id);
+                }
+            }
+        }
+        let resolves = |definitions: &Definitions| {
+            definitions.site.as_ref().map(|site| (site.use_hosts_file, site.dns_resolvers.clone()))
+        };
+        Self {
+            entitlements: differing(&old.entitlements, &new.entitlements),
+            conditions,
+            edited,
+            scripts: differing(&old.scripts_by_name, &new.scripts_by_name),
+            names: resolves(old) != resolves(new),
+        }
+    }
+
+    /// Whether no session can be concerned.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+fn differing<K: Ord + Clone, V: PartialEq>(old: &BTreeMap<K, Arc<V>>, new: &BTreeMap<K, Arc<V>>) -> BTreeSet<K> {
+    let same = |left: &Arc<V>, right: &Arc<V>| Arc::ptr_eq(left, right) || left == right;
+    let written = new.iter().filter(|(key, value)| old.get(*key).is_none_or(|old| !same(old, value)));
+    let removed = old.keys().filter(|key| !new.contains_key(*key));
+    written.map(|(key, _)| key).chain(removed).cloned().collect()
+}

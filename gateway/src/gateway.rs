@@ -1,0 +1,175 @@
+//! The gateway's parts in one place, and what a controller's word does to the sessions.
+
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
+
+use engine::session::EndReason;
+use protocol::message::{Change, Snapshot, WatchEvent};
+use tokio::sync::watch;
+
+use crate::{
+    audit::Audit,
+    clock::Clock,
+    config::{ConfigError, ConfigHandle, Touched, rule},
+    contact::Contact,
+    dial::Dialer,
+    registry::Registry,
+    report::Reports,
+    resolver::names::Names,
+    scripts::Scripts,
+    settings::GatewayLimits,
+};
+
+/// Everything a session needs; always behind an `Arc`.
+pub(crate) struct Gateway {
+    pub(crate) clock: Clock,
+    pub(crate) limits: GatewayLimits,
+    pub(crate) config: ConfigHandle,
+    pub(crate) registry: Registry,
+    pub(crate) contact: Contact,
+    pub(crate) scripts: Scripts,
+    pub(crate) names: Arc<Names>,
+    pub(crate) dialer: Dialer,
+    pub(crate) audit: Audit,
+    pub(crate) reports: Reports,
+}
+
+impl Gateway {
+    /// Carries out what a controller says; when it returns, sessions and flows are as it says. The answer is the number
+    /// that is applied now.
+    ///
+    /// Nothing in here waits, and what cuts comes first.
+    pub(crate) fn apply(self: &Arc<Self>, event: WatchEvent) -> Result<u64, ConfigError> {
+        let seq = match event {
+            WatchEvent::Snapshot(snapshot) => self.apply_snapshot(*snapshot)?,
+            WatchEvent::Change(change) => self.apply_change(*change)?,
+            WatchEvent::Progress { seq } => {
+                self.config.progress(seq)?;
+                seq
+            }
+        };
+        self.contact.hear(self.clock.now());
+        self.config.publish();
+        Ok(seq)
+    }
+
+    /// Puts a configuration in force that was kept from an earlier life. No controller spoke.
+    pub(crate) fn restore(self: &Arc<Self>, snapshot: Snapshot) -> Result<u64, ConfigError> {
+        let seq = self.apply_snapshot(snapshot)?;
+        self.config.publish();
+        Ok(seq)
+    }
+
+    /// Whether somebody may connect from there.
+    pub(crate) fn allows_source(&self, source: IpAddr) -> bool {
+        self.config.current().is_none_or(|config| config.definitions.allows_source(source))
+    }
+
+    /// Ends every session.
+    pub(crate) fn end_all(&self, reason: &EndReason) {
+        for session in self.registry.all() {
+            session.end(reason.clone());
+        }
+    }
+
+    /// Looks names in use up again for as long as the gateway runs; sessions whose names moved get new rules.
+    pub(crate) async fn follow_names(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        loop {
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                () = tokio::time::sleep(NAMES_TICK) => {}
+            }
+            let sessions = self.registry.all();
+            let mut used = BTreeSet::new();
+            sessions.iter().for_each(|session| session.collect_names(&mut used));
+            let answers = self.names.refresh(&used).await;
+            if answers.is_empty() {
+                continue;
+            }
+            for session in sessions.iter().filter(|session| session.is_outdated(&answers)) {
+                drop(session.instantiate());
+            }
+        }
+    }
+
+    /// Ends sessions when the Site does not let them live without a controller any longer, and forgets old rules.
+    pub(crate) async fn keep_house(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let mut forgotten = Duration::ZERO;
+        loop {
+            let now = self.clock.now();
+            if now.monotonic >= forgotten + FORGET_INTERVAL {
+                forgotten = now.monotonic;
+                self.config.forget(now.wall);
+            }
+            let site = self.config.current().and_then(|config| config.definitions.site().cloned());
+            let left = site.and_then(|site| self.contact.may_keep_for(&site, self.clock.now()));
+            if left == Some(Duration::ZERO) {
+                self.end_all(&EndReason::ControllerLost);
+            }
+            let sleep = left.filter(|left| !left.is_zero()).unwrap_or(CONTACT_TICK).min(CONTACT_TICK);
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                () = tokio::time::sleep(sleep) => {}
+            }
+        }
+    }
+
+    fn apply_snapshot(self: &Arc<Self>, snapshot: Snapshot) -> Result<u64, ConfigError> {
+        let seq = snapshot.seq;
+        let first = self.config.current().is_none();
+        let touched = self.config.replace(snapshot)?;
+        let sessions = self.registry.all();
+        sessions.iter().for_each(|session| session.check_revocations());
+        if first {
+            self.configure_names();
+        }
+        self.touch(&touched);
+        Ok(seq)
+    }
+
+    fn apply_change(self: &Arc<Self>, mut change: Change) -> Result<u64, ConfigError> {
+        let seq = change.seq;
+        let rules: Vec<_> = std::mem::take(&mut change.revocations).into_iter().map(rule).collect();
+        if !rules.is_empty() {
+            self.config.revoke(&rules);
+        }
+        for rule in &rules {
+            self.registry.matching(&rule.scope.ending).iter().for_each(|session| session.revoke(rule));
+        }
+        let reevaluate = std::mem::take(&mut change.reevaluate);
+        let touched = self.config.change(change)?;
+        self.touch(&touched);
+        for ending in reevaluate {
+            self.registry.matching(&ending).iter().for_each(|session| session.reevaluate());
+        }
+        Ok(seq)
+    }
+
+    /// First every session loses what the edit takes away, then those that need it are asked anew.
+    fn touch(self: &Arc<Self>, touched: &Touched) {
+        if touched.is_empty() {
+            return;
+        }
+        let mut sessions = self.registry.all();
+        sessions.retain(|session| session.touch(touched));
+        if touched.names {
+            self.configure_names();
+        }
+        for session in sessions {
+            drop(session.instantiate());
+        }
+    }
+
+    fn configure_names(&self) {
+        let config = self.config.current();
+        self.names.configure(config.as_ref().and_then(|config| config.definitions.site()).map(AsRef::as_ref));
+    }
+}
+
+/// How finely the intervals of names are kept.
+const NAMES_TICK: Duration = Duration::from_secs(1);
+
+/// Rules that cannot matter any more cost only memory.
+const FORGET_INTERVAL: Duration = Duration::from_secs(600);
+
+/// The Site's bounds may change meanwhile.
+const CONTACT_TICK: Duration = Duration::from_secs(1);

@@ -1,0 +1,135 @@
+//! Telling controllers what happens here: sessions as they come and go, and audit records until they are held durably.
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use engine::id::SessionId;
+use protocol::{
+    carrier::{CarrierError, SharedCarrier, Stream},
+    frame::{self, FrameError, MAX_MESSAGE},
+    message::{ControllerRequest, Report, ReportAck},
+};
+use tokio::{sync::Notify, time::timeout};
+
+use crate::{gateway::Gateway, session::LiveSession};
+
+/// News of sessions that wait to be told.
+#[derive(Default)]
+pub(crate) struct Reports {
+    queue: Mutex<Queue>,
+    more: Notify,
+}
+
+#[derive(Default)]
+struct Queue {
+    news: VecDeque<Report>,
+    /// There was too much to tell piece by piece: all sessions are told anew.
+    all: bool,
+}
+
+impl Reports {
+    /// A session began or changed.
+    pub(crate) fn started(&self, session: &LiveSession) {
+        if *session.over().borrow() {
+            return;
+        }
+        if let Some(facts) = session.facts() {
+            self.push(Report::SessionStarted(facts));
+        }
+    }
+
+    /// A session ended.
+    pub(crate) fn ended(&self, session: SessionId) {
+        self.push(Report::SessionEnded { session });
+    }
+
+    fn push(&self, report: Report) {
+        let mut queue = self.lock();
+        if queue.news.len() >= MAX_NEWS {
+            queue.news.clear();
+            queue.all = true;
+        }
+        if !queue.all {
+            queue.news.push_back(report);
+        }
+        drop(queue);
+        self.more.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reports on a connection for as long as it lives. A report stream that fails is opened again: the configuration that
+/// comes in on the same connection matters more.
+pub(crate) async fn ship(gateway: &Arc<Gateway>, carrier: &SharedCarrier) -> Infallible {
+    loop {
+        let Err(error) = ship_on_one_stream(gateway, carrier).await;
+        tracing::warn!(%error, "Report stream failed");
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum ShipError {
+    #[error("connection lost")]
+    Carrier(#[from] CarrierError),
+    #[error("report stream failed: {0}")]
+    Frame(#[from] FrameError),
+    #[error("the controller does not answer a report")]
+    Silent,
+}
+
+async fn ship_on_one_stream(gateway: &Arc<Gateway>, carrier: &SharedCarrier) -> Result<Infallible, ShipError> {
+    let mut stream = carrier.open().await?;
+    frame::write_frame(&mut stream.send, &ControllerRequest::Report).await?;
+    gateway.reports.lock().all = true;
+    loop {
+        if let Some(report) = next_news(gateway) {
+            tell(gateway, &mut stream, &report).await?;
+            continue;
+        }
+        let records = gateway.audit.unshipped();
+        if !records.is_empty() {
+            tell(gateway, &mut stream, &Report::Audit { records }).await?;
+            continue;
+        }
+        tokio::select! {
+            () = gateway.reports.more.notified() => {}
+            () = gateway.audit.more() => {}
+        }
+    }
+}
+
+fn next_news(gateway: &Arc<Gateway>) -> Option<Report> {
+    let mut queue = gateway.reports.lock();
+    if std::mem::take(&mut queue.all) {
+        queue.news.clear();
+        drop(queue);
+        let live = gateway.registry.all().into_iter().filter(|session| !*session.over().borrow());
+        return Some(Report::Sessions { sessions: live.filter_map(|session| session.facts()).collect() });
+    }
+    queue.news.pop_front()
+}
+
+async fn tell(gateway: &Arc<Gateway>, stream: &mut Stream, report: &Report) -> Result<(), ShipError> {
+    let told = async {
+        frame::write_frame(&mut stream.send, report).await?;
+        frame::read_frame::<ReportAck, _>(&mut stream.receive, MAX_MESSAGE).await
+    };
+    let ack = timeout(ANSWER_TIMEOUT, told).await.map_err(|_| ShipError::Silent)??;
+    gateway.audit.acknowledge(ack.audit_position);
+    Ok(())
+}
+
+/// News kept while there is no controller.
+const MAX_NEWS: usize = 10_000;
+
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+const RETRY: Duration = Duration::from_secs(1);

@@ -1,0 +1,22 @@
+//! A real gateway over real sockets, with real script workers; only the controller is played by the test.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod client;
+mod controller;
+mod pki;
+mod services;
+mod world;
+
+mod admission;
+mod conditions;
+mod cuts;
+mod flows;
+mod records;
+mod resilience;

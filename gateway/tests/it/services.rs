@@ -1,0 +1,99 @@
+//! Protected services on loopback.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream, UdpSocket},
+    sync::watch,
+};
+
+/// How a service's connection ended, as its kernel saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Finished,
+    Reset,
+}
+
+/// A service that sends for ever, counts what it gets, and notes how each connection ended.
+pub struct Stream {
+    pub address: SocketAddr,
+    received: Arc<AtomicU64>,
+    ends: watch::Sender<Vec<End>>,
+}
+
+impl Stream {
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (received, ends) = (Arc::new(AtomicU64::new(0)), watch::Sender::new(Vec::new()));
+        let service = Self { address, received: received.clone(), ends: ends.clone() };
+        tokio::spawn(async move {
+            while let Ok((connection, _)) = listener.accept().await {
+                tokio::spawn(stream(connection, received.clone(), ends.clone()));
+            }
+        });
+        service
+    }
+
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::SeqCst)
+    }
+
+    pub async fn ended(&self) -> End {
+        let mut ends = self.ends.subscribe();
+        let wait = ends.wait_for(|ends| !ends.is_empty());
+        tokio::time::timeout(Duration::from_secs(20), wait).await.expect("the connection ends").unwrap()[0]
+    }
+}
+
+async fn stream(connection: TcpStream, received: Arc<AtomicU64>, ends: watch::Sender<Vec<End>>) {
+    let (mut reader, mut writer) = connection.into_split();
+    let sending = tokio::spawn(async move { while writer.write_all(&[b'x'; 8192]).await.is_ok() {} });
+    let mut buffer = [0; 8192];
+    let end = loop {
+        match reader.read(&mut buffer).await {
+            Ok(0) => break End::Finished,
+            Ok(count) => drop(received.fetch_add(count as u64, Ordering::SeqCst)),
+            Err(_) => break End::Reset,
+        }
+    };
+    ends.send_modify(|ends| ends.push(end));
+    sending.abort();
+}
+
+/// Sends back what it gets, and ends when the other side has.
+pub async fn echo() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let (mut reader, mut writer) = connection.split();
+                let _ = tokio::io::copy(&mut reader, &mut writer).await;
+                let _ = writer.shutdown().await;
+            });
+        }
+    });
+    address
+}
+
+/// Sends datagrams back.
+pub async fn udp_echo() -> SocketAddr {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut buffer = vec![0; 65_535];
+        while let Ok((count, from)) = socket.recv_from(&mut buffer).await {
+            let _ = socket.send_to(&buffer[..count], from).await;
+        }
+    });
+    address
+}

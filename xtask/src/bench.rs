@@ -1,0 +1,28 @@
+//! `cargo xtask bench NAME`: the benchmarks are a workspace of their own, built in release mode.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use crate::{Output, cargo};
+
+/// Builds the benchmarks and runs one.
+///
+/// # Errors
+/// When a tool is missing, the build fails or the benchmark does.
+pub fn run(name: &str, output: Output) -> Result<ExitCode> {
+    cargo::require_tools()?;
+    let manifest = cargo::root().join("bench/Cargo.toml");
+    if !manifest.exists() {
+        bail!("`{}` is missing; the benchmarks live there", manifest.display());
+    }
+    let mut command = cargo::cargo();
+    command.args(["run", "--release", "--locked", "--manifest-path"]).arg(&manifest);
+    command.env("CARGO_TARGET_DIR", cargo::target_dir());
+    command.arg("--").arg(name);
+    if output == Output::Json {
+        command.args(["--output", "json"]);
+    }
+    cargo::run(&mut command)?;
+    Ok(ExitCode::SUCCESS)
+}

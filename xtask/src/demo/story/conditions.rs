@@ -1,0 +1,106 @@
+//! Conditions and rules that change while access is used.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::{Value, json};
+
+use super::super::{
+    admin::{text, texts},
+    download::Download,
+    place::{BUILDS, PRODUCTION},
+    report::{Done, text as time_text},
+    socks,
+    user::flows,
+    world::World,
+};
+
+/// Ana is not on call: the connection waits. An administrator puts her on call, her client renews, and it goes through.
+pub fn held_until_true(world: &mut World) -> Result<Done> {
+    let proxy = world.user("ana")?.socks();
+    let waiting = thread::spawn(move || {
+        let stream = socks::connect(proxy, PRODUCTION.name, 8080, HOLD)?;
+        let opened = Instant::now();
+        socks::get_hello(stream).map(|page| (opened, page))
+    });
+    let status =
+        world.user("ana")?.wait_status("a held connection", SOON, |status| !flows(status, "held").is_empty())?;
+    let told = flows(&status, "held").first().map(|flow| text(flow, "message").to_owned()).unwrap_or_default();
+    ensure!(!waiting.is_finished(), "the connection did not wait");
+    world.admin.edit("LocalUser", "local-users", "ana", |ana| add_tag(ana, "on-call"))?;
+    let renewed = Instant::now();
+    world.user("ana")?.renew()?;
+    let Ok(outcome) = waiting.join() else { bail!("the waiting connection broke the demo") };
+    let (opened, page) = outcome.context("the held connection did not go through")?;
+    ensure!(page.ends_with(PRODUCTION.name), "production answered `{page}`");
+    Done::measured(
+        opened.saturating_duration_since(renewed),
+        format!("held (ana reads: {told}); open after she was put on call and renewed"),
+    )
+}
+
+/// The condition is edited to be never true: the live download is reset.
+pub fn edit_cuts(world: &mut World) -> Result<Done> {
+    let download = world.user("ana")?.download(PRODUCTION.name, 8080)?;
+    let before = world.admin.object("Condition", CONDITION)?;
+    let asked = Instant::now();
+    world
+        .admin
+        .edit("Condition", "conditions", CONDITION, |condition| set(condition, "expression", "return false;"))?;
+    let cut = download.require_cut(SOON)?;
+    let expression = text(&before, "expression").to_owned();
+    world.admin.edit("Condition", "conditions", CONDITION, |condition| set(condition, "expression", &expression))?;
+    world.user("ana")?.fetch(PRODUCTION.name, 8080).context("after the condition was put back")?;
+    Done::measured(
+        cut.last_byte.saturating_duration_since(asked),
+        format!("live download reset after {} chunks; passes again with the old condition", cut.chunks),
+    )
+}
+
+/// A range of ports is allowed. One port of it gets blocked: its download is reset, the one beside it goes on.
+pub fn narrower_block_cuts(world: &mut World) -> Result<Done> {
+    let (blocked, beside): (Download, Download) = {
+        let ana = world.user("ana")?;
+        (ana.download(BUILDS.name, 8085)?, ana.download(BUILDS.name, 8086)?)
+    };
+    let asked = Instant::now();
+    world.admin.edit("Entitlement", "entitlements", "Build farm", |entitlement| {
+        let block = json!({ "action": "block", "subtype": "tcp_up", "hosts": [BUILDS.name], "ports": ["8085"] });
+        if let Some(actions) = entitlement.get_mut("actions").and_then(Value::as_array_mut) {
+            actions.push(block);
+        }
+    })?;
+    let cut = blocked.require_cut(SOON)?;
+    let progress = beside.require_flowing(SOON).context("the port beside it")?;
+    Done::measured(
+        cut.last_byte.saturating_duration_since(asked),
+        format!(
+            "download from port 8085 reset; the one from 8086 goes on, longest pause {}",
+            time_text(progress.longest_gap)
+        ),
+    )
+}
+
+fn add_tag(user: &mut Value, tag: &str) {
+    let mut tags: Vec<String> = texts(user, "tags").into_iter().map(str::to_owned).collect();
+    tags.push(tag.to_owned());
+    if let Some(user) = user.as_object_mut() {
+        user.insert("tags".to_owned(), json!(tags));
+    }
+}
+
+fn set(object: &mut Value, member: &str, value: &str) {
+    if let Some(object) = object.as_object_mut() {
+        object.insert(member.to_owned(), json!(value));
+    }
+}
+
+const CONDITION: &str = "On call";
+
+/// Gateways hold a connection for a minute.
+const HOLD: Duration = Duration::from_secs(60);
+
+const SOON: Duration = Duration::from_secs(10);

@@ -1,0 +1,168 @@
+//! What happens when things break: the controller dies, a script never ends.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::json;
+
+use super::{
+    super::{
+        admin::{Admin, text},
+        place::{RUNAWAY, WIKI},
+        report::{Done, text as time_text},
+        socks::{self, ConnectError},
+        user::{User, events},
+        wait::{self, Seen},
+        world::World,
+    },
+    house,
+};
+
+/// The controller is killed while it takes writes and a download runs. The download never stops, new connections work
+/// while it is away, and everything it acknowledged is there afterwards.
+pub fn controller_killed(world: &mut World) -> Result<Done> {
+    let download = world.user("dora")?.download(WIKI.name, 8080)?;
+    let admin = world.admin.clone();
+    let (enough, over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let acknowledged = thread::scope(|scope| -> Result<Vec<String>> {
+        let write = |writer: usize| write_until_refused(&admin, writer, &enough, &over);
+        let writers: Vec<_> = (0..WRITERS).map(|writer| scope.spawn(move || write(writer))).collect();
+        let killed = wait::until("a few acknowledged writes", SLOW, || {
+            Ok(Seen::when(enough.load(Ordering::Relaxed) >= WRITES_BEFORE, || {
+                format!("{} so far", enough.load(Ordering::Relaxed))
+            }))
+        });
+        let killed = killed.and_then(|()| world.server("controller")?.kill());
+        over.store(true, Ordering::Relaxed);
+        let written = writers.into_iter().flat_map(|writer| writer.join().unwrap_or_default()).collect();
+        killed.map(|()| written)
+    })?;
+    download.require_flowing(SOON).context("with the controller dead")?;
+    let page = world.user("dora")?.fetch(WIKI.name, 8080).context("a new connection with the controller dead")?;
+    ensure!(page.ends_with(WIKI.name), "the wiki answered `{page}`");
+    let restart = Instant::now();
+    house::launch_controller(world)?;
+    let back = restart.elapsed();
+    let missing: Vec<&String> = acknowledged.iter().filter(|name| world.admin.object("Site", name).is_err()).collect();
+    ensure!(missing.is_empty(), "acknowledged and gone: {missing:?}");
+    wait::until("a renewal after the restart", SLOW, || {
+        Ok(world.user("dora")?.renew().map_or_else(|error| Seen::NotYet(error.to_string()), Seen::Yes))
+    })?;
+    let progress = download.require_flowing(SOON).context("after the restart")?;
+    Done::measured(
+        back,
+        format!(
+            "SIGKILL and restart; the download never stopped (longest pause {}), {} acknowledged writes are there",
+            time_text(progress.longest_gap),
+            acknowledged.len(),
+        ),
+    )
+}
+
+/// Creates objects until the controller is gone, and answers the names of those that were acknowledged.
+fn write_until_refused(admin: &Admin, writer: usize, enough: &AtomicUsize, over: &AtomicBool) -> Vec<String> {
+    let mut acknowledged = Vec::new();
+    for number in 0..MOST_WRITES {
+        let name = format!("crash {writer}.{number}");
+        if over.load(Ordering::Relaxed)
+            || admin.ctl(&["api", "POST", "/sites", "--body", &json!({ "name": name }).to_string()]).is_err()
+        {
+            break;
+        }
+        acknowledged.push(name);
+        enough.fetch_add(1, Ordering::Relaxed);
+    }
+    acknowledged
+}
+
+/// A condition's script never ends: its access is denied within its deadline, and Dora notices nothing.
+pub fn endless_script(world: &mut World) -> Result<Done> {
+    let quiet = latencies(world.user("dora")?, |done| done >= FETCHES)?;
+    let proxy = world.user("ana")?.socks();
+    let attempts: Vec<_> = (0..ATTEMPTS)
+        .map(|_| {
+            thread::spawn(move || {
+                let before = Instant::now();
+                let outcome = socks::connect(proxy, RUNAWAY.name, 8080, HOLD).map(|_| ());
+                (before.elapsed(), outcome)
+            })
+        })
+        .collect();
+    let busy =
+        latencies(world.user("dora")?, |done| done >= FETCHES && attempts.iter().all(thread::JoinHandle::is_finished))?;
+    let mut slowest = Duration::ZERO;
+    for attempt in attempts {
+        let Ok((took, outcome)) = attempt.join() else { bail!("an attempt broke the demo") };
+        match outcome {
+            Err(ConnectError::Refused(_)) => slowest = slowest.max(took),
+            Err(ConnectError::Io(error)) => bail!("an attempt got no answer: {error}"),
+            Ok(()) => bail!("a condition that never ends let somebody in"),
+        }
+    }
+    ensure!(slowest <= DEADLINE, "the denial took {:.1} s", slowest.as_secs_f64());
+    ensure!(
+        busy.worst <= quiet.worst + SLACK,
+        "dora waited {} where she had waited {}",
+        time_text(busy.worst),
+        time_text(quiet.worst)
+    );
+    let status = world.user("ana")?.status()?;
+    let denied = events(&status, "denied");
+    let told =
+        denied.iter().rev().find(|event| text(event, "message").contains(RUNAWAY.name)).context("ana was not told")?;
+    Done::measured(
+        slowest,
+        format!(
+            "{ATTEMPTS} attempts denied (ana reads: {}); dora's {} fetches meanwhile took {} in the middle and {} at most (before: {} and {})",
+            text(told, "message"),
+            busy.count,
+            time_text(busy.median),
+            time_text(busy.worst),
+            time_text(quiet.median),
+            time_text(quiet.worst),
+        ),
+    )
+}
+
+struct Latencies {
+    count: usize,
+    median: Duration,
+    worst: Duration,
+}
+
+fn latencies(user: &User, enough: impl Fn(usize) -> bool) -> Result<Latencies> {
+    let mut times = Vec::new();
+    while !enough(times.len()) {
+        let before = Instant::now();
+        user.fetch(WIKI.name, 8080)?;
+        times.push(before.elapsed());
+    }
+    times.sort_unstable();
+    let at = |index: usize| times.get(index).copied().unwrap_or_default();
+    Ok(Latencies { count: times.len(), median: at(times.len() / 2), worst: at(times.len().saturating_sub(1)) })
+}
+
+const WRITERS: usize = 3;
+const WRITES_BEFORE: usize = 9;
+
+/// A writer that nobody stops still ends.
+const MOST_WRITES: usize = 200;
+
+const FETCHES: usize = 30;
+const ATTEMPTS: usize = 4;
+
+/// A run may take 5 s of wall time, the answer a little more.
+const DEADLINE: Duration = Duration::from_secs(6);
+
+/// What the scheduler of a busy machine may add to one fetch.
+const SLACK: Duration = Duration::from_millis(250);
+
+/// Gateways hold a connection for a minute.
+const HOLD: Duration = Duration::from_secs(60);
+
+const SOON: Duration = Duration::from_secs(10);
+const SLOW: Duration = Duration::from_secs(30);
