@@ -19,6 +19,7 @@ use engine::{
 use protocol::object::ObjectKind;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
+use tokio::sync::{Notify, Semaphore};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -136,11 +137,10 @@ pub async fn verify_credentials(c: &Controller, credentials: &Credentials) -> Re
     let Some((provider, user)) = find(&config, credentials) else {
         return Err(burn(c, credentials, &name, "unknown-user").await);
     };
-    let attempt = c.attempts.begin(&name);
-    let lockout = Lockout::read(c, &name, &provider).await?;
-    if lockout.refuses(attempt.others, &provider) {
-        return Err(burn(c, credentials, &name, "locked").await);
-    }
+    let (_turn, lockout) = match take_turn(c, &name, &provider).await? {
+        Turn::Yours(attempt, lockout) => (attempt, lockout),
+        Turn::Locked => return Err(burn(c, credentials, &name, "locked").await),
+    };
     let stored = c.store.secret(ObjectKind::LocalUser, user.id.uuid(), PASSWORD_FIELD).await?.map(Zeroizing::new);
     let Some(phc) = stored.as_ref().and_then(|bytes| std::str::from_utf8(bytes).ok()) else {
         return Err(burn(c, credentials, &name, "no-password").await);
@@ -198,8 +198,43 @@ impl Lockout {
         Ok(Self { failures, locked: locked_at.is_some() && !over })
     }
 
-    fn refuses(&self, others: u32, provider: &IdentityProvider) -> bool {
-        self.locked || self.failures.saturating_add(others) >= threshold(provider)
+    /// Whether an attempt beside `others` could be the one that should already find the user locked.
+    fn may_lock_before(&self, others: u32, provider: &IdentityProvider) -> bool {
+        self.failures.saturating_add(others) >= threshold(provider)
+    }
+}
+
+/// What came of waiting to be checked.
+enum Turn {
+    Yours(Attempt, Lockout),
+    Locked,
+}
+
+/// Waits until no more attempts of the user run than there are failures left before a lock: guessing in parallel gains
+/// nothing, and honest devices that sign in at once only queue.
+async fn take_turn(c: &Controller, name: &UserName, provider: &IdentityProvider) -> Result<Turn, SignInError> {
+    let busy = || SignInError::Busy { retry_after: Duration::from_secs(2) };
+    let mut place = None;
+    let deadline = tokio::time::Instant::now() + LONGEST_WAIT;
+    loop {
+        let ended = c.attempts.ended.notified();
+        let attempt = c.attempts.begin(name);
+        let lockout = Lockout::read(c, name, provider).await?;
+        if lockout.locked {
+            return Ok(Turn::Locked);
+        }
+        if !lockout.may_lock_before(attempt.others, provider) {
+            return Ok(Turn::Yours(attempt, lockout));
+        }
+        attempt.withdraw();
+        if place.is_none() {
+            place = Some(c.attempts.waiting.try_acquire().map_err(|_| busy())?);
+        }
+        if tokio::time::Instant::now() >= deadline {
+            return Err(busy());
+        }
+        // Whoever withdraws tells nobody, so that those who wait do not wake each other; hence the bound.
+        let _ = tokio::time::timeout(WAIT_STEP, ended).await;
     }
 }
 
@@ -308,18 +343,40 @@ fn attribute(user: &LocalUser, name: &str) -> Option<Vec<String>> {
 }
 
 /// Sign-ins that run now, by user.
-#[derive(Default)]
 pub(crate) struct Attempts {
     running: Arc<Mutex<HashMap<UserName, u32>>>,
+    ended: Arc<Notify>,
+    waiting: Semaphore,
     counting: tokio::sync::Mutex<()>,
     registering: tokio::sync::Mutex<()>,
 }
 
+impl Default for Attempts {
+    fn default() -> Self {
+        Self {
+            running: Arc::default(),
+            ended: Arc::default(),
+            waiting: Semaphore::new(MOST_WAITING),
+            counting: tokio::sync::Mutex::default(),
+            registering: tokio::sync::Mutex::default(),
+        }
+    }
+}
+
 struct Attempt {
     running: Arc<Mutex<HashMap<UserName, u32>>>,
+    ended: Arc<Notify>,
     name: UserName,
     /// How many ran when this one began.
     others: u32,
+    withdrawn: bool,
+}
+
+impl Attempt {
+    /// Ends without having been checked.
+    fn withdraw(mut self) {
+        self.withdrawn = true;
+    }
 }
 
 impl Attempts {
@@ -333,7 +390,7 @@ impl Attempts {
         let count = running.entry(name.clone()).or_default();
         let others = *count;
         *count += 1;
-        Attempt { running: self.running.clone(), name: name.clone(), others }
+        Attempt { running: self.running.clone(), ended: self.ended.clone(), name: name.clone(), others, withdrawn: false }
     }
 }
 
@@ -346,8 +403,21 @@ impl Drop for Attempt {
                 running.remove(&self.name);
             }
         }
+        drop(running);
+        if !self.withdrawn {
+            self.ended.notify_waiters();
+        }
     }
 }
+
+/// Longest time a sign-in waits for others of the same user.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// How soon a waiting sign-in looks again at the latest.
+const WAIT_STEP: Duration = Duration::from_millis(100);
+
+/// Sign-ins that wait for others of their user, over all users.
+const MOST_WAITING: usize = 256;
 
 /// Where a user's password hash stands beside the object.
 pub const PASSWORD_FIELD: &str = "password";

@@ -101,6 +101,21 @@ async fn many_guesses_at_once_are_no_more_than_the_threshold() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn many_devices_of_one_user_may_sign_in_at_once() {
+    let house = House::new().await;
+    house.add_user("ana").await;
+    let carrier = house.connect(None).await;
+    let mut devices = tokio::task::JoinSet::new();
+    for _ in 0..12 {
+        let carrier = carrier.clone();
+        let request = ControllerRequest::Authenticate(credentials("ana", PASSWORD, Uuid::new_v4(), &new_key()));
+        devices.spawn(async move { ask::<Authenticated>(&carrier, &request).await.is_ok() });
+    }
+    assert_eq!(devices.join_all().await, [true; 12]);
+    house.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_device_too_many_is_refused_and_a_known_one_is_not() {
     let house = House::new().await;
     house.add_user("ana").await;
