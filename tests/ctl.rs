@@ -23,7 +23,7 @@ impl Desk {
         let dir = tempfile::tempdir().unwrap();
         let controller = Controller::start(dir.path()).await;
         fs::write(dir.path().join("password"), format!("{ADMIN_PASSWORD}\n")).unwrap();
-        let desk = Self { dir, controller: controller };
+        let desk = Self { dir, controller };
         let url = desk.controller.admin_url.clone();
         let authority = desk.controller.authority.display().to_string();
         desk.succeed(&[

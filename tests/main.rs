@@ -2,9 +2,18 @@
 
 #![cfg(all(feature = "controller", feature = "gateway", feature = "client", feature = "ctl"))]
 
+// The lints that tests are free of know them by this attribute.
+#[cfg(test)]
 mod architecture;
+#[cfg(test)]
 mod audit;
+#[cfg(test)]
 mod bad_input;
+#[cfg(test)]
 mod crash;
+#[cfg(test)]
 mod ctl;
+#[cfg(test)]
+mod dev;
+#[cfg(test)]
 mod world;

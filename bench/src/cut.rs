@@ -1,6 +1,6 @@
 //! How long the gate takes to drop: from the API request sent to the last byte that still passes.
 //!
-//! One session carries an upload and a download at full speed while many others sit idle on real connections. Each cut
+//! One session carries an upload and a download of about 10 MB/s each while many others sit idle on real connections. Each cut
 //! is timed from just before the request is written to the last byte seen at the server (up) and at the client (down),
 //! whichever is later. A thread that sleeps for a millisecond at a time says what the machine itself adds.
 
@@ -220,7 +220,9 @@ impl Flows {
 
 async fn upload_until_cut(mut stream: Stream) {
     let chunk = vec![b'x'; 16 * 1024];
-    while stream.send.write_all(&chunk).await.is_ok() {}
+    while stream.send.write_all(&chunk).await.is_ok() {
+        tokio::time::sleep(PACE).await;
+    }
 }
 
 async fn download_until_cut(mut stream: Stream, flowing: Arc<AtomicBool>) -> Result<Option<Instant>> {
@@ -281,8 +283,7 @@ async fn serve(mut stream: TcpStream, tell: tokio::sync::mpsc::Sender<Arc<Seen>>
     let mut buffer = vec![0; 64 * 1024];
     if kind == b'd' {
         while stream.write_all(&buffer[..16 * 1024]).await.is_ok() {
-            // About 160 MB/s at most, so that the machine has room for the cut itself.
-            tokio::time::sleep(Duration::from_micros(100)).await;
+            tokio::time::sleep(PACE).await;
         }
         return;
     }
@@ -331,5 +332,9 @@ impl Noise {
 }
 
 const PASSWORD: &str = "bench-Password-1";
+
+/// Between two chunks of 16 KiB, so that each stream runs at about 10 MB/s: always something in flight, and room on the
+/// machine for the cut itself.
+const PACE: Duration = Duration::from_millis(1);
 
 const CUT_DEADLINE: Duration = Duration::from_secs(10);

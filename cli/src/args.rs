@@ -46,7 +46,7 @@ pub(crate) enum Command {
     Gateway(commands::gateway::Args),
     /// Connect this device, or ask or steer a running client.
     #[cfg(feature = "client")]
-    Client(commands::client::Args),
+    Client(Box<commands::client::Args>),
     /// Administer a collective through the admin API.
     #[cfg(feature = "ctl")]
     Ctl(commands::ctl::Args),
@@ -66,7 +66,7 @@ impl Command {
             #[cfg(feature = "gateway")]
             Self::Gateway(args) => commands::gateway::run(args).await,
             #[cfg(feature = "client")]
-            Self::Client(args) => commands::client::run(args).await,
+            Self::Client(args) => commands::client::run(*args).await,
             #[cfg(feature = "ctl")]
             Self::Ctl(args) => commands::ctl::run(args).await,
             #[cfg(all(feature = "controller", feature = "gateway", feature = "ctl"))]

@@ -9,6 +9,7 @@ mod environment;
 mod logging;
 mod output;
 mod process;
+#[cfg(any(feature = "controller", feature = "client", feature = "ctl"))]
 mod secret;
 
 use std::process::ExitCode;

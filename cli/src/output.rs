@@ -1,5 +1,7 @@
 //! Tables for people, JSON for programs, and errors in plain words.
 
+use std::{fmt, io::Write as _};
+
 use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::{Value, json};
@@ -14,9 +16,22 @@ pub(crate) enum Output {
     Json,
 }
 
+/// Prints a line. Whoever was reading may have gone, as `head` does, and that is no reason to fail.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        let _is_read: bool = $crate::output::print_line(format_args!($($text)*));
+    }};
+}
+pub(crate) use say;
+
+/// Prints a line; false when nobody reads any more.
+pub(crate) fn print_line(line: fmt::Arguments<'_>) -> bool {
+    writeln!(std::io::stdout().lock(), "{line}").is_ok()
+}
+
 /// Prints a document for programs.
 pub(crate) fn print_json(value: &Value) {
-    println!("{value:#}");
+    say!("{value:#}");
 }
 
 /// Prints rows under headings.
@@ -28,7 +43,7 @@ pub(crate) fn print_table(headings: &[&str], rows: impl IntoIterator<Item = Vec<
         table.add_row(row.into_iter().map(printable));
     }
     for line in table.to_string().lines() {
-        println!("{}", line.trim());
+        say!("{}", line.trim());
     }
 }
 
@@ -49,20 +64,23 @@ pub(crate) fn printable(text: String) -> String {
     }
 }
 
+/// Prints a line on the standard error output; without one there is nobody to tell.
+pub(crate) fn warn(line: fmt::Arguments<'_>) {
+    writeln!(std::io::stderr().lock(), "{line}").ok();
+}
+
 /// Prints why a command failed.
 pub(crate) fn print_error(error: &anyhow::Error, output: Output) {
     match output {
         Output::Table => {
-            eprintln!("error: {error}");
-            for cause in error.chain().skip(1) {
-                eprintln!("  because: {cause}");
-            }
+            warn(format_args!("error: {error}"));
+            error.chain().skip(1).for_each(|cause| warn(format_args!("  because: {cause}")));
         }
         Output::Json => {
             let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
             let mut members = json!({ "message": error.to_string(), "causes": causes });
             add_details(&mut members, error);
-            eprintln!("{}", json!({ "error": members }));
+            warn(format_args!("{}", json!({ "error": members })));
         }
     }
 }

@@ -8,7 +8,9 @@ use std::{
 };
 
 use anyhow::Context as _;
+#[cfg(any(feature = "controller", feature = "gateway", feature = "client"))]
 use serde::Serialize;
+#[cfg(any(feature = "controller", feature = "gateway", feature = "client"))]
 use tokio::signal::unix::{SignalKind, signal};
 
 /// First argument that makes this binary a script worker.
@@ -24,6 +26,7 @@ pub(crate) fn worker_command() -> anyhow::Result<sandbox::WorkerCommand> {
 }
 
 /// Listens for SIGINT and SIGTERM from now on; the future ends when the first arrives.
+#[cfg(any(feature = "controller", feature = "gateway", feature = "client"))]
 pub(crate) fn shutdown() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
     let mut interrupt = signal(SignalKind::interrupt()).context("could not listen for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("could not listen for SIGTERM")?;
@@ -36,6 +39,7 @@ pub(crate) fn shutdown() -> anyhow::Result<impl Future<Output = ()> + Send + 'st
 }
 
 /// Makes a directory that only its owner can enter, if it does not exist.
+#[cfg(any(feature = "controller", feature = "gateway", feature = "client"))]
 pub(crate) fn private_dir(path: &Path) -> anyhow::Result<PathBuf> {
     fs::create_dir_all(path).with_context(|| format!("could not make the directory `{}`", path.display()))?;
     let path = path.canonicalize().with_context(|| format!("could not find the directory `{}`", path.display()))?;
@@ -62,6 +66,7 @@ pub(crate) fn write_file(path: &Path, content: &[u8], mode: u32) -> anyhow::Resu
 }
 
 /// Tells whoever waits for the file that the process is ready, and how to reach it.
+#[cfg(any(feature = "controller", feature = "gateway", feature = "client"))]
 pub(crate) fn write_ready_file(path: Option<&Path>, content: &impl Serialize) -> anyhow::Result<()> {
     let Some(path) = path else { return Ok(()) };
     let content = serde_json::to_vec_pretty(content)?;

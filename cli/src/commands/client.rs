@@ -8,7 +8,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Subcommand;
 use serde_json::json;
 
-use crate::output::{Output, print_json};
+use crate::output::{Output, print_json, say};
 
 /// Arguments of `portcullis client`.
 #[derive(Debug, clap::Args)]
@@ -61,7 +61,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 fn done(result: &str, output: Output) {
     match output {
-        Output::Table => println!("{result}"),
+        Output::Table => say!("{result}"),
         Output::Json => print_json(&json!({ "result": result })),
     }
 }

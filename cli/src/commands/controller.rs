@@ -16,7 +16,7 @@ use protocol::object::ObjectKind;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::{process, secret};
+use crate::{output::say, process, secret};
 
 /// Arguments of `portcullis controller`.
 #[derive(Debug, clap::Args)]
@@ -71,11 +71,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     let running = start(settings, &data, args.admin_password_file.as_deref()).await?;
     let ready = Ready::of(&running, &data);
-    println!(
-        "controller ready: clients on {} (UDP), admin API on https://{}",
-        ready.client_address, ready.admin_address
-    );
-    println!("authority: {} ({})", ready.ca_fingerprint, ready.ca_file.display());
+    say!("controller ready: clients on {} (UDP), admin API on https://{}", ready.client_address, ready.admin_address);
+    say!("authority: {} ({})", ready.ca_fingerprint, ready.ca_file.display());
     process::write_ready_file(args.ready_file.as_deref(), &ready)?;
     shutdown.await;
     tracing::info!("Stopping");
@@ -85,8 +82,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 /// Starts a controller, writes its authority's certificate and tells the first password.
 pub(super) async fn start(settings: Settings, data: &Path, password_file: Option<&Path>) -> anyhow::Result<Running> {
-    // Read before anything is made, so that a missing file leaves no half-made collective behind.
-    let given = password_file.map(|file| secret::read_password(Some(file), "admin")).transpose()?;
+    let given = read_password(data, password_file)?;
     let running =
         controller::start(settings, process::worker_command()?).await.context("the controller did not start")?;
     let told = tell(&running, data, given).await;
@@ -97,12 +93,23 @@ pub(super) async fn start(settings: Settings, data: &Path, password_file: Option
     Ok(running)
 }
 
+/// The password for the first start. It is read before anything is made, so that a missing file leaves no half-made
+/// collective behind; on later starts the file may be gone.
+fn read_password(data: &Path, file: Option<&Path>) -> anyhow::Result<Option<Zeroizing<String>>> {
+    let Some(file) = file else { return Ok(None) };
+    let is_first = std::fs::read_dir(data).is_ok_and(|mut entries| entries.next().is_none());
+    match secret::read_password(Some(file), "admin") {
+        Err(_) if !is_first => Ok(None),
+        read => read.map(Some),
+    }
+}
+
 async fn tell(running: &Running, data: &Path, given: Option<Zeroizing<String>>) -> anyhow::Result<()> {
     process::write_file(&data.join(AUTHORITY_FILE), running.authority_pem.as_bytes(), 0o644)?;
     match (&running.first_admin_password, given) {
         (Some(_), Some(given)) => set_admin_password(running, &given).await,
         (Some(generated), None) => {
-            println!("first start: the password of `admin` is {} (shown this once)", generated.reveal());
+            say!("first start: the password of `admin` is {} (shown this once)", generated.reveal());
             Ok(())
         }
         (None, _) => Ok(()),

@@ -24,7 +24,7 @@ use super::ctl::{
     gateway as appliance, login,
     profile::SavedProfile,
 };
-use crate::{environment, process};
+use crate::{environment, output::say, process};
 
 /// Arguments of `portcullis dev`.
 #[derive(Debug, clap::Args)]
@@ -59,7 +59,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if temporary && !args.keep {
         fs::remove_dir_all(&data).with_context(|| format!("could not remove `{}`", data.display()))?;
     } else {
-        println!("everything is kept in {}", data.display());
+        say!("everything is kept in {}", data.display());
     }
     result.map(|()| ExitCode::SUCCESS)
 }
@@ -167,7 +167,7 @@ fn welcome(data: &Path, places: &Places, admin: SocketAddr, profile: &str, passw
         users.split_first().map_or(("ana", String::new()), |(first, rest)| (first.as_str(), rest.join(", ")));
     let passwords = places.policies.join(example::PASSWORDS);
     let passwords = passwords.display();
-    println!(
+    say!(
         "\
 controller, gateway and example policies are ready; Ctrl-C ends them
 

@@ -11,7 +11,7 @@ use gateway::{GatewayConfig, Seed};
 use ipnet::IpNet;
 use serde_json::json;
 
-use crate::process;
+use crate::{output::say, process};
 
 /// Arguments of `portcullis gateway`.
 #[derive(Debug, clap::Args)]
@@ -54,7 +54,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     tokio::select! {
         () = running.ready() => {
-            println!("gateway ready: clients on {} (UDP)", running.address);
+            say!("gateway ready: clients on {} (UDP)", running.address);
             process::write_ready_file(args.ready_file.as_deref(), &json!({ "address": running.address }))?;
             shutdown.await;
         }

@@ -16,7 +16,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::sync::mpsc;
 
 use crate::{
-    output::{Output, printable},
+    output::{Output, printable, say, warn},
     process, secret,
 };
 
@@ -124,14 +124,14 @@ impl Shower {
     fn print(&self, event: &ClientEvent) -> anyhow::Result<()> {
         let now = OffsetDateTime::now_utc();
         match self.output {
-            Output::Table => event.to_string().lines().for_each(|line| println!("{}", printable(line.to_owned()))),
+            Output::Table => event.to_string().lines().for_each(|line| say!("{}", printable(line.to_owned()))),
             Output::Json => {
                 let mut line = serde_json::to_value(event)?;
                 if let Value::Object(members) = &mut line {
                     members.insert("at".to_owned(), now.format(&Rfc3339)?.into());
                     members.insert("message".to_owned(), event.to_string().into());
                 }
-                println!("{line}");
+                say!("{line}");
             }
         }
         Ok(())
@@ -165,7 +165,7 @@ impl Shower {
         };
         tokio::task::spawn_blocking(move || match secret::read_password(file.as_deref(), &prompt) {
             Ok(password) => request.answer(password),
-            Err(error) => eprintln!("error: {error:#}"),
+            Err(error) => warn(format_args!("error: {error:#}")),
         });
     }
 }

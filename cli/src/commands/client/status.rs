@@ -2,7 +2,7 @@
 
 use client::{FlowState, SiteState, State, Status};
 
-use crate::output::{Output, print_json, print_table, printable, time};
+use crate::output::{Output, print_json, print_table, printable, say, time};
 
 /// Prints the state.
 pub(super) fn print(status: &Status, output: Output) -> anyhow::Result<()> {
@@ -14,17 +14,17 @@ pub(super) fn print(status: &Status, output: Output) -> anyhow::Result<()> {
 }
 
 fn print_text(status: &Status) {
-    println!("{}", state(status.state));
+    say!("{}", state(status.state));
     if let Some(message) = &status.message {
-        println!("{}", printable(message.clone()));
+        say!("{}", printable(message.clone()));
     }
     let name = status.name.as_ref().unwrap_or(&status.username);
-    println!("user        {} at {}", printable(name.clone()), printable(status.provider.clone()));
+    say!("user        {} at {}", printable(name.clone()), printable(status.provider.clone()));
     if !status.policies.is_empty() {
-        println!("policies    {}", printable(status.policies.join(", ")));
+        say!("policies    {}", printable(status.policies.join(", ")));
     }
     for listener in &status.listeners {
-        println!("listening   {} for {}", listener.address, listener.purpose);
+        say!("listening   {} for {}", listener.address, listener.purpose);
     }
     print_sites(status);
     print_flows(status);
@@ -39,7 +39,7 @@ fn print_sites(status: &Status) {
         vec![site.name.clone(), site_state(site.state).to_owned(), gateway, site.entitlements.join(", "), message]
     });
     for unmet in status.sites.iter().flat_map(|site| &site.unmet) {
-        println!("waiting for `{}`: {}", printable(unmet.condition.clone()), printable(unmet.message.clone()));
+        say!("waiting for `{}`: {}", printable(unmet.condition.clone()), printable(unmet.message.clone()));
     }
 }
 
@@ -49,7 +49,7 @@ fn print_flows(status: &Status) {
         vec![flow.flow.clone(), flow_state(flow.state).to_owned(), flow.site.clone(), time(flow.since), message]
     });
     if status.open_flows > status.flows.len() {
-        println!("{} connections open in all", status.open_flows);
+        say!("{} connections open in all", status.open_flows);
     }
 }
 
@@ -61,17 +61,17 @@ fn print_tokens(status: &Status) {
 
 fn print_events(status: &Status) {
     if !status.events.is_empty() {
-        println!();
+        say!("");
     }
     for event in status.events.iter().skip(status.events.len().saturating_sub(RECENT)) {
-        println!("{}  {}", time(event.at), printable(event.message.clone()));
+        say!("{}  {}", time(event.at), printable(event.message.clone()));
     }
 }
 
 /// A table after an empty line; nothing when there is nothing to show.
 fn section<T>(headings: &[&str], items: &[T], row: impl Fn(&T) -> Vec<String>) {
     if !items.is_empty() {
-        println!();
+        say!("");
         print_table(headings, items.iter().map(row));
     }
 }

@@ -1,6 +1,6 @@
 //! `ctl revoke`, `reeval`, `sessions` and `logs`: who has access now, and ending it.
 
-use std::{collections::BTreeSet, io::Write as _, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::bail;
 use clap::ValueEnum;
@@ -12,7 +12,7 @@ use super::{
     api::{Api, Call, segment},
     objects::{find_id, text},
 };
-use crate::output::{Output, print_json, print_table, printable};
+use crate::output::{self, Output, print_json, print_table, printable, say};
 
 /// Arguments of `ctl revoke`.
 #[derive(Debug, clap::Args)]
@@ -63,7 +63,7 @@ pub(super) struct LogsArgs {
     /// Records that hold a text only.
     #[arg(long, value_name = "TEXT")]
     query: Option<String>,
-    /// Go on showing what arrives. With JSON one record a line.
+    /// Go on showing what arrives, but for looks at the log itself. With JSON one record a line.
     #[arg(long, short)]
     follow: bool,
     /// How many records, counted from the newest.
@@ -91,7 +91,7 @@ pub(super) async fn revoke(api: &Api, args: &RevokeArgs, output: Output) -> anyh
     match output {
         Output::Json => print_json(&answer),
         Output::Table if tokens.is_empty() => {
-            println!("no token issued so far matches; tokens that are being issued right now are covered too");
+            say!("no token issued so far matches; tokens that are being issued right now are covered too");
         }
         Output::Table => {
             let row = |token: &Value| {
@@ -110,10 +110,8 @@ pub(super) async fn reevaluate(api: &Api, args: &ReevalArgs, output: Output) -> 
     let names = answer.get("reevaluatedDistinguishedNames").and_then(Value::as_array).cloned().unwrap_or_default();
     match output {
         Output::Json => print_json(&answer),
-        Output::Table if names.is_empty() => println!("no live session matches"),
-        Output::Table => {
-            names.iter().filter_map(Value::as_str).for_each(|name| println!("{}", printable(name.to_owned())))
-        }
+        Output::Table if names.is_empty() => say!("no live session matches"),
+        Output::Table => names.iter().filter_map(Value::as_str).for_each(|name| say!("{}", printable(name.to_owned()))),
     }
     Ok(())
 }
@@ -148,22 +146,23 @@ pub(super) async fn logs(api: &Api, args: &LogsArgs, output: Output) -> anyhow::
     records.reverse();
     let newest = records.iter().filter_map(number).max().unwrap_or(0);
     match output {
-        Output::Json if args.follow => records.iter().for_each(|record| println!("{record}")),
-        Output::Json => print_json(&Value::Array(records)),
-        Output::Table => records.iter().for_each(print_record),
+        Output::Json if !args.follow => print_json(&Value::Array(records)),
+        Output::Json | Output::Table => records.iter().for_each(|record| say!("{}", record_line(record, output))),
     }
     if args.follow { follow(api, args, newest, output).await } else { Ok(()) }
 }
 
+/// Shows what arrives until nobody reads any more.
 async fn follow(api: &Api, args: &LogsArgs, mut newest: u64, output: Output) -> anyhow::Result<()> {
     loop {
-        std::io::stdout().flush()?;
         tokio::time::sleep(FOLLOW_INTERVAL).await;
         for record in arrived(api, args, newest).await? {
             newest = newest.max(number(&record).unwrap_or(0));
-            match output {
-                Output::Json => println!("{record}"),
-                Output::Table => print_record(&record),
+            if args.event.is_none() && is_look_at_log(&record) {
+                continue;
+            }
+            if !output::print_line(format_args!("{}", record_line(&record, output))) {
+                return Ok(());
             }
         }
     }
@@ -212,13 +211,18 @@ fn filtered(args: &LogsArgs) -> Call<'_> {
     Call::get("/audit-logs").with("eventType", args.event.as_ref()).with("query", args.query.as_ref())
 }
 
+/// Following the log writes to it: every look is a record. Shown, they would drown all others.
+fn is_look_at_log(record: &Value) -> bool {
+    text(record, "event_type") == "entities_listed" && text(record, "entity_type") == "AuditLog"
+}
+
 fn number(record: &Value) -> Option<u64> {
     record.get("number")?.as_u64()
 }
 
-/// One record as a line: when, what, and every further member.
-fn print_record(record: &Value) {
-    let Value::Object(members) = record else { return };
+/// One record as a line; for people: when, what, and every further member.
+fn record_line(record: &Value, output: Output) -> String {
+    let (Output::Table, Value::Object(members)) = (output, record) else { return record.to_string() };
     let mut line = format!("{}  {:<32}", text(record, "timestamp"), text(record, "event_type"));
     for (name, value) in members.iter().filter(|(name, value)| !ENVELOPE.contains(&name.as_str()) && !value.is_null()) {
         let value = match value {
@@ -227,7 +231,7 @@ fn print_record(record: &Value) {
         };
         line.push_str(&format!(" {name}={value}"));
     }
-    println!("{}", printable(line).trim_end());
+    printable(line).trim_end().to_owned()
 }
 
 /// Members that are shown elsewhere in the line, or only hold the chain together.

@@ -1,6 +1,6 @@
 //! Calls of the admin REST API with its conventions (D 27): version header, errors, paging, waiting when asked to.
 
-use std::{error::Error as _, time::Duration};
+use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Certificate, Client, Method, Response, StatusCode, header};
@@ -317,14 +317,14 @@ fn refused(status: StatusCode, body: &[u8]) -> CallError {
 }
 
 fn is_certificate_error(error: &reqwest::Error) -> bool {
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = cause.downcast_ref::<rustls::Error>().or_else(|| inner?.downcast_ref::<rustls::Error>());
-        if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))) {
             return true;
         }
-        source = cause.source();
+        // An input-output error shows what it wraps by its own way; its source is already one further.
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        cause = wrapped.map(|inner| inner as _).or_else(|| error.source());
     }
     false
 }

@@ -24,7 +24,7 @@ use super::{
     },
 };
 use crate::{
-    output::{Output, print_json},
+    output::{Output, print_json, say},
     secret,
 };
 use directory::{Directory, Lookup};
@@ -83,7 +83,7 @@ pub(super) async fn run(api: &Api, args: &Args, output: Output) -> anyhow::Resul
         Output::Table => {
             let count = |change| applied.iter().filter(|applied| applied.change == change).count();
             let [created, updated, unchanged] = [Change::Created, Change::Updated, Change::Unchanged].map(count);
-            println!("{created} created, {updated} updated, {unchanged} unchanged");
+            say!("{created} created, {updated} updated, {unchanged} unchanged");
         }
         Output::Json => print_json(&report(&applied)),
     }
@@ -137,7 +137,7 @@ pub(crate) async fn apply(
         let one = apply_one(api, &mut directory, &document, wanted, secrets).await?;
         progress.inc(1);
         if show {
-            progress.suspend(|| println!("{:<10} {}", one.change.as_str(), document.title()));
+            progress.suspend(|| say!("{:<10} {}", one.change.as_str(), document.title()));
         }
         applied.push(one);
     }

@@ -13,7 +13,7 @@ use super::{
     objects::text,
     profile::SavedProfile,
 };
-use crate::output::{Output, print_json};
+use crate::output::{Output, print_json, say};
 
 /// Arguments of `ctl profile`.
 #[derive(Debug, clap::Args)]
@@ -35,7 +35,7 @@ pub(super) async fn run(api: &Api, file: &Path, args: &Args, output: Output) -> 
     let first = controllers.first().context("no appliance is a controller")?;
     let url = profile_url(first, &fingerprint, &args.provider);
     match output {
-        Output::Table => println!("{url}"),
+        Output::Table => say!("{url}"),
         Output::Json => print_json(&json!({
             "url": url,
             "controllers": controllers,

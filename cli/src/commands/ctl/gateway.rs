@@ -13,7 +13,7 @@ use super::{
     objects::{find_id, text},
 };
 use crate::{
-    output::{Output, print_json, print_table},
+    output::{Output, print_json, print_table, say},
     process,
 };
 
@@ -143,14 +143,14 @@ fn report(args: &AddArgs, added: &Added, output: Output) {
         ),
         Output::Table => match (seed, &args.seed_out, shown) {
             (Some(_), Some(file), _) => {
-                println!(
+                say!(
                     "gateway `{}` is known; on its machine run\n\n    portcullis gateway --data DIR --seed {}\n",
                     args.name,
                     file.display()
                 );
             }
-            (_, _, Some(seed)) => println!("{seed}"),
-            _ => println!("gateway `{}` is known and enrolled already", args.name),
+            (_, _, Some(seed)) => say!("{seed}"),
+            _ => say!("gateway `{}` is known and enrolled already", args.name),
         },
     }
 }

@@ -16,7 +16,7 @@ use super::{
     profile::{SavedProfile, SavedToken},
 };
 use crate::{
-    output::{Output, print_json},
+    output::{Output, print_json, say},
     secret,
 };
 
@@ -48,7 +48,7 @@ pub(super) async fn login(args: Args, file: &Path, output: Output) -> anyhow::Re
     profile.save(file)?;
     let expires = profile.token.as_ref().map(|token| token.expires.format(&Rfc3339)).transpose()?.unwrap_or_default();
     match output {
-        Output::Table => println!("signed in to {} as {} until {expires}", profile.url, profile.username),
+        Output::Table => say!("signed in to {} as {} until {expires}", profile.url, profile.username),
         Output::Json => print_json(
             &json!({ "url": profile.url, "username": profile.username, "provider": profile.provider, "expires": expires }),
         ),
@@ -69,7 +69,7 @@ pub(super) async fn logout(file: &Path, output: Output) -> anyhow::Result<()> {
             .context("the sign-in was forgotten here, but not ended at the controller")?;
     }
     match output {
-        Output::Table => println!("signed out"),
+        Output::Table => say!("signed out"),
         Output::Json => print_json(&json!({ "signedOut": true })),
     }
     Ok(())

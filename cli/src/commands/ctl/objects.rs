@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::api::{Api, Call, segment};
-use crate::output::{Output, print_json, print_table};
+use crate::output::{Output, print_json, print_table, say};
 
 /// Arguments of `ctl get`.
 #[derive(Debug, clap::Args)]
@@ -62,7 +62,7 @@ pub(super) async fn delete(api: &Api, args: &DeleteArgs, output: Output) -> anyh
     let id = text(&object, "id");
     api.call(&Call::new(Method::DELETE, format!("/{}/{}", args.kind.path(), segment(&id)))).await?;
     match output {
-        Output::Table => println!("deleted    {} `{}`", args.kind, text(&object, "name")),
+        Output::Table => say!("deleted    {} `{}`", args.kind, text(&object, "name")),
         Output::Json => print_json(
             &json!({ "kind": args.kind.title(), "id": id, "name": text(&object, "name"), "result": "deleted" }),
         ),
@@ -125,7 +125,7 @@ fn kind(name: &str) -> Result<ObjectKind, String> {
 
 fn show(object: &Value, output: Output) {
     match output {
-        Output::Table => print!("{}", document::render(object)),
+        Output::Table => say!("{}", document::render(object).trim_end()),
         Output::Json => print_json(object),
     }
 }

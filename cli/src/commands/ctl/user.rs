@@ -12,7 +12,7 @@ use super::{
     objects::{find, text},
 };
 use crate::{
-    output::{Output, print_json},
+    output::{Output, print_json, say},
     secret,
 };
 
@@ -44,7 +44,7 @@ pub(super) async fn run(api: &Api, command: Command, output: Output) -> anyhow::
     api.call(&Call::new(Method::PUT, path).body(&user)).await?;
     match output {
         Output::Table => {
-            println!("the password of `{name}` is set; sessions that run go on until their tokens end or are revoked")
+            say!("the password of `{name}` is set; sessions that run go on until their tokens end or are revoked")
         }
         Output::Json => print_json(&json!({ "name": name, "result": "updated" })),
     }

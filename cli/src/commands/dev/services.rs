@@ -35,7 +35,7 @@ pub(super) async fn start() -> anyhow::Result<Services> {
 
 /// The network they stand in.
 pub(super) fn network() -> IpNet {
-    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(127, 80, 0, 0), 24))
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(127, 80, 1, 0), 24))
 }
 
 /// Their names, as a hosts file.
@@ -44,7 +44,7 @@ pub(super) fn hosts_file() -> String {
 }
 
 fn hosts() -> impl Iterator<Item = (&'static str, Ipv4Addr)> {
-    HOSTS.into_iter().zip(10_u8..).map(|(host, last)| (host, Ipv4Addr::new(127, 80, 0, last)))
+    HOSTS.into_iter().zip(10_u8..).map(|(host, last)| (host, Ipv4Addr::new(127, 80, 1, last)))
 }
 
 async fn serve(listener: TcpListener, host: &'static str, permits: Arc<Semaphore>) {
