@@ -115,8 +115,9 @@ impl<E: std::error::Error + 'static> SeedError<E> {
     }
 }
 
-/// Writes the built-in objects into a fresh store and answers the administrator's password; `None` when the store has
-/// held a configuration before. `hash` turns the password into the PHC string that is kept.
+/// Writes the built-in objects into a fresh store. The administrator gets the `given` password, or a generated one, which
+/// is answered; nothing is written or answered when the store has held a configuration before. `hash` turns the password
+/// into the PHC string that is kept.
 ///
 /// # Errors
 /// When hashing or storing fails; then nothing was written.
@@ -124,6 +125,7 @@ pub async fn seed<F, E>(
     store: &dyn Store,
     controller: &ControllerRecord,
     now: OffsetDateTime,
+    given: Option<Zeroizing<String>>,
     hash: impl FnOnce(Zeroizing<String>) -> F,
 ) -> Result<Option<GeneratedPassword>, SeedError<E>>
 where
@@ -133,8 +135,14 @@ where
     if store.config().current().seq > 0 {
         return Ok(None);
     }
-    let password = generate_password().ok_or(SeedError::Random)?;
-    let hashed = hash(password.clone()).await.map_err(SeedError::Hash)?;
+    let (password, generated) = match given {
+        Some(given) => (given, None),
+        None => {
+            let password = generate_password().ok_or(SeedError::Random)?;
+            (password.clone(), Some(GeneratedPassword(password)))
+        }
+    };
+    let hashed = hash(password).await.map_err(SeedError::Hash)?;
     let now = audit::timestamp(now)?;
     let mut transaction = Transaction::default();
     for builtin in documents::all(store.appliance().uuid(), controller) {
@@ -147,7 +155,7 @@ where
         put(ObjectKind::DeviceScript, id, "file", STANDARD.encode(file).into_bytes());
     }
     store.transact(transaction).await?;
-    Ok(Some(GeneratedPassword(password)))
+    Ok(generated)
 }
 
 fn object(builtin: Builtin, now: &str) -> Object {
@@ -205,7 +213,7 @@ mod tests {
             admin_port: 8443,
         };
         let hash = |password: Zeroizing<String>| async move { Ok::<_, Infallible>(format!("hash of {}", *password)) };
-        seed(store, &controller, NOW, hash).await.unwrap()
+        seed(store, &controller, NOW, None, hash).await.unwrap()
     }
 
     #[tokio::test]

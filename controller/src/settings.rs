@@ -7,9 +7,10 @@ use std::{
 };
 
 use time::{Duration, OffsetDateTime};
+use zeroize::Zeroizing;
 
-/// Settings of one controller. [`Settings::new`] has the defaults.
-#[derive(Debug, Clone)]
+/// Settings of one controller. [`Settings::new`] has the defaults. Has no `Debug`, because it may hold a password.
+#[derive(Clone)]
 pub struct Settings {
     /// Holds the store and the master key.
     pub data_dir: PathBuf,
@@ -31,6 +32,8 @@ pub struct Settings {
     pub sign_in_life: Duration,
     /// How long an exported seed can be used. Default: 1 day (D 4).
     pub seed_life: Duration,
+    /// The administrator's password on the very first start. Default: one is generated.
+    pub first_admin_password: Option<Zeroizing<String>>,
     /// Bounds of the client port.
     pub limits: PortLimits,
     /// The clock; only tests set another than the system's.
@@ -77,6 +80,7 @@ impl Settings {
             profile_host: None,
             sign_in_life: Duration::days(7),
             seed_life: Duration::days(1),
+            first_admin_password: None,
             limits: PortLimits::default(),
             clock: OffsetDateTime::now_utc,
         }

@@ -90,7 +90,7 @@ async fn start_on(
     let listener = client_listener(&mut settings, &authority, &identity)?;
     let (admin, admin_address) = admin_listener(&mut settings).await?;
     let admin_tls = tls::server_config(&identity, authority.certificate(), ClientCertificates::Unused, b"http/1.1")?;
-    let first_admin_password = seed(store.as_ref(), &settings).await?;
+    let first_admin_password = seed(store.as_ref(), &mut settings).await?;
     let sandbox = Sandbox::start(SandboxConfig::new(worker)).await.map_err(StartError::Sandbox)?;
     let controller = match Controller::with_authority(settings, store.clone(), sandbox.clone(), authority).await {
         Ok(controller) => controller,
@@ -136,7 +136,7 @@ async fn admin_listener(settings: &mut Settings) -> Result<(TcpListener, SocketA
     Ok((listener, settings.admin_port))
 }
 
-async fn seed(store: &SqliteStore, settings: &Settings) -> Result<Option<GeneratedPassword>, StartError> {
+async fn seed(store: &SqliteStore, settings: &mut Settings) -> Result<Option<GeneratedPassword>, StartError> {
     let hostname = settings.hostnames.first().cloned().unwrap_or_else(|| "localhost".to_owned());
     let record = ControllerRecord {
         name: "controller".to_owned(),
@@ -146,7 +146,7 @@ async fn seed(store: &SqliteStore, settings: &Settings) -> Result<Option<Generat
     };
     let passwords = Passwords::new();
     let hash = |password: zeroize::Zeroizing<String>| async move { passwords.hash(&password).await };
-    builtin::seed(store, &record, (settings.clock)(), hash)
+    builtin::seed(store, &record, (settings.clock)(), settings.first_admin_password.take(), hash)
         .await
         .map_err(|error: SeedError<PasswordError>| StartError::Seed(Box::new(error)))
 }

@@ -150,7 +150,9 @@ impl Session {
         }
         self.rules = rules;
         self.slots = entitlements.iter().map(|entitlement| (entitlement.id, self.slot_of(entitlement))).collect();
-        self.conditions.define(conditions);
+        for gone in self.conditions.define(conditions) {
+            self.bump(gone);
+        }
         self.decide_all(now)
     }
 
@@ -254,11 +256,11 @@ impl Session {
     /// The next moment of the monotonic clock at which [`Self::handle_timeout`] has work, `None` when idle. Expiry is
     /// on the wall clock and stands beside it in [`Self::expires`].
     pub fn poll_timeout(&self) -> Option<Duration> {
-        let asked_by_traffic =
-            self.flows.values().filter_map(|flow| match (&flow.state, self.standpoint(flow.target)) {
-                (FlowState::Held, Standpoint::Unsatisfied(_, conditions)) => Some(conditions),
-                _ => None,
-            });
+        let held = self.flows.values().filter(|flow| matches!(flow.state, FlowState::Held));
+        let asked_by_traffic = held.filter_map(|flow| match self.standpoint(flow.target) {
+            Standpoint::Unsatisfied(_, conditions) => Some(conditions),
+            Standpoint::Permitted { .. } | Standpoint::Unknown(_) | Standpoint::Refused(_) => None,
+        });
         let retry = self.conditions.next_retry(&asked_by_traffic.flatten().collect(), self.limits.retry);
         let overdue = self.flows.values().filter_map(|flow| self.deadline(flow)).min();
         [retry, overdue].into_iter().flatten().min()

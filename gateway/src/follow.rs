@@ -23,7 +23,7 @@ use protocol::{
 };
 use tokio::{
     io::{AsyncRead, ReadBuf},
-    sync::watch,
+    sync::{Notify, watch},
     time::{Instant, timeout},
 };
 
@@ -105,9 +105,15 @@ async fn follow_one(
     let tls = client_config(identity.pin, Some(&identity.tls), CONTROLLER_ALPN)?;
     let carrier = timeout(DIAL_TIMEOUT, dial(controller, tls)).await.map_err(|_| FollowError::DialTimeout)??;
     let _closing = Closing(carrier.clone());
+    // A controller knows the gateway by its watch stream; what it is told before that it forgets.
+    let known = Notify::new();
+    let shipping = async {
+        known.notified().await;
+        report::ship(gateway, &carrier).await
+    };
     tokio::select! {
-        ended = watch_stream(gateway, &carrier) => ended,
-        never = report::ship(gateway, &carrier) => match never {},
+        ended = watch_stream(gateway, &carrier, &known) => ended,
+        never = shipping => match never {},
     }
 }
 
@@ -123,6 +129,7 @@ impl Drop for Closing {
 async fn watch_stream(
     gateway: &Arc<Gateway>,
     carrier: &SharedCarrier,
+    known: &Notify,
 ) -> Result<std::convert::Infallible, FollowError> {
     let mut stream = carrier.open().await?;
     let current = gateway.config.current();
@@ -137,7 +144,8 @@ async fn watch_stream(
             event = frame::read_frame(&mut receive, MAX_CONFIG_MESSAGE) => event?,
             () = heard.silence() => return Err(FollowError::Silent),
         };
-        let seq = gateway.apply(event)?;
+        let seq = gateway.apply(event).await?;
+        known.notify_one();
         let acknowledged = timeout(SILENCE, frame::write_frame(&mut stream.send, &WatchAck { seq })).await;
         acknowledged.map_err(|_| FollowError::Silent)??;
     }

@@ -16,6 +16,7 @@ use crate::{
     report::Reports,
     resolver::names::Names,
     scripts::Scripts,
+    session::LiveSession,
     settings::GatewayLimits,
 };
 
@@ -37,11 +38,11 @@ impl Gateway {
     /// Carries out what a controller says; when it returns, sessions and flows are as it says. The answer is the number
     /// that is applied now.
     ///
-    /// Nothing in here waits, and what cuts comes first.
-    pub(crate) fn apply(self: &Arc<Self>, event: WatchEvent) -> Result<u64, ConfigError> {
+    /// Nothing in here waits for anything but its turn, and what cuts comes first.
+    pub(crate) async fn apply(self: &Arc<Self>, event: WatchEvent) -> Result<u64, ConfigError> {
         let seq = match event {
-            WatchEvent::Snapshot(snapshot) => self.apply_snapshot(*snapshot)?,
-            WatchEvent::Change(change) => self.apply_change(*change)?,
+            WatchEvent::Snapshot(snapshot) => self.apply_snapshot(*snapshot).await?,
+            WatchEvent::Change(change) => self.apply_change(*change).await?,
             WatchEvent::Progress { seq } => {
                 self.config.progress(seq)?;
                 seq
@@ -53,8 +54,8 @@ impl Gateway {
     }
 
     /// Puts a configuration in force that was kept from an earlier life. No controller spoke.
-    pub(crate) fn restore(self: &Arc<Self>, snapshot: Snapshot) -> Result<u64, ConfigError> {
-        let seq = self.apply_snapshot(snapshot)?;
+    pub(crate) async fn restore(self: &Arc<Self>, snapshot: Snapshot) -> Result<u64, ConfigError> {
+        let seq = self.apply_snapshot(snapshot).await?;
         self.config.publish();
         Ok(seq)
     }
@@ -66,7 +67,7 @@ impl Gateway {
 
     /// Ends every session.
     pub(crate) fn end_all(&self, reason: &EndReason) {
-        for session in self.registry.all() {
+        for session in self.registry.all().into_vec() {
             session.end(reason.clone());
         }
     }
@@ -78,7 +79,7 @@ impl Gateway {
                 _ = stop.wait_for(|stop| *stop) => return,
                 () = tokio::time::sleep(NAMES_TICK) => {}
             }
-            let sessions = self.registry.all();
+            let sessions = self.registry.all().into_vec();
             let mut used = BTreeSet::new();
             sessions.iter().for_each(|session| session.collect_names(&mut used));
             let answers = self.names.refresh(&used).await;
@@ -113,48 +114,58 @@ impl Gateway {
         }
     }
 
-    fn apply_snapshot(self: &Arc<Self>, snapshot: Snapshot) -> Result<u64, ConfigError> {
+    async fn apply_snapshot(self: &Arc<Self>, snapshot: Snapshot) -> Result<u64, ConfigError> {
         let seq = snapshot.seq;
         let first = self.config.current().is_none();
         let touched = self.config.replace(snapshot)?;
-        let sessions = self.registry.all();
-        sessions.iter().for_each(|session| session.check_revocations());
+        let check = |session: &Arc<LiveSession>| {
+            session.check_revocations();
+            false
+        };
+        self.registry.all().visit(check).await;
         if first {
             self.configure_names();
         }
-        self.touch(&touched);
+        self.touch(&touched).await;
         Ok(seq)
     }
 
-    fn apply_change(self: &Arc<Self>, mut change: Change) -> Result<u64, ConfigError> {
+    async fn apply_change(self: &Arc<Self>, mut change: Change) -> Result<u64, ConfigError> {
         let seq = change.seq;
         let rules: Vec<_> = std::mem::take(&mut change.revocations).into_iter().map(rule).collect();
         if !rules.is_empty() {
             self.config.revoke(&rules);
         }
         for rule in &rules {
-            self.registry.matching(&rule.scope.ending).iter().for_each(|session| session.revoke(rule));
+            let revoke = |session: &Arc<LiveSession>| {
+                session.revoke(rule);
+                false
+            };
+            self.registry.matching(&rule.scope.ending).visit(revoke).await;
         }
         let reevaluate = std::mem::take(&mut change.reevaluate);
         let touched = self.config.change(change)?;
-        self.touch(&touched);
+        self.touch(&touched).await;
         for ending in reevaluate {
-            self.registry.matching(&ending).iter().for_each(|session| session.reevaluate());
+            let reevaluate = |session: &Arc<LiveSession>| {
+                session.reevaluate();
+                false
+            };
+            self.registry.matching(&ending).visit(reevaluate).await;
         }
         Ok(seq)
     }
 
     /// First every session loses what the edit takes away, then those that need it are asked anew.
-    fn touch(self: &Arc<Self>, touched: &Touched) {
+    async fn touch(self: &Arc<Self>, touched: &Touched) {
         if touched.is_empty() {
             return;
         }
-        let mut sessions = self.registry.all();
-        sessions.retain(|session| session.touch(touched));
+        let concerned = self.registry.all().visit(|session| session.touch(touched)).await;
         if touched.names {
             self.configure_names();
         }
-        for session in sessions {
+        for session in concerned {
             drop(session.instantiate());
         }
     }

@@ -36,6 +36,5 @@ mod start;
 
 pub use audit::AuditFileError;
 pub use identity::IdentityError;
-pub use resolver::{ResolveError, Resolved, Resolver, ResolverFuture};
 pub use settings::{GatewayConfig, GatewayLimits, Seed, SeedError};
 pub use start::{Running, StartError, start};

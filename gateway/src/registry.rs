@@ -42,16 +42,44 @@ impl Registry {
     }
 
     /// The sessions whose names end so.
-    pub(crate) fn matching(&self, ending: &DnEnding) -> Vec<Arc<LiveSession>> {
-        self.lock().values().filter(|session| ending.matches(session.name())).cloned().collect()
+    pub(crate) fn matching(&self, ending: &DnEnding) -> Sweep {
+        let matches = |session: &&Arc<LiveSession>| ending.matches(session.name());
+        Sweep(self.lock().values().filter(matches).cloned().collect())
     }
 
     /// Every session.
-    pub(crate) fn all(&self) -> Vec<Arc<LiveSession>> {
-        self.lock().values().cloned().collect()
+    pub(crate) fn all(&self) -> Sweep {
+        Sweep(self.lock().values().cloned().collect())
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<LiveSession>>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Sessions to be looked at.
+pub(crate) struct Sweep(Vec<Arc<LiveSession>>);
+
+impl Sweep {
+    /// In any order.
+    pub(crate) fn into_vec(self) -> Vec<Arc<LiveSession>> {
+        self.0
+    }
+
+    /// Visits those with flows first, and lets what that started run before it goes on: a cut must not wait for the idle
+    /// ones. The answer holds the sessions for which `visit` said yes.
+    pub(crate) async fn visit(self, mut visit: impl FnMut(&Arc<LiveSession>) -> bool) -> Vec<Arc<LiveSession>> {
+        let (busy, idle): (Vec<_>, Vec<_>) = self.0.into_iter().partition(|session| session.has_flows());
+        let mut chosen = Vec::new();
+        for group in [busy, idle] {
+            for part in group.chunks(AT_ONCE) {
+                chosen.extend(part.iter().filter(|session| visit(session)).cloned());
+                tokio::task::yield_now().await;
+            }
+        }
+        chosen
+    }
+}
+
+/// Sessions visited without a break; some tens of microseconds.
+const AT_ONCE: usize = 64;

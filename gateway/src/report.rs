@@ -111,7 +111,7 @@ fn next_news(gateway: &Arc<Gateway>) -> Option<Report> {
     if std::mem::take(&mut queue.all) {
         queue.news.clear();
         drop(queue);
-        let live = gateway.registry.all().into_iter().filter(|session| !*session.over().borrow());
+        let live = gateway.registry.all().into_vec().into_iter().filter(|session| !*session.over().borrow());
         return Some(Report::Sessions { sessions: live.filter_map(|session| session.facts()).collect() });
     }
     queue.news.pop_front()

@@ -9,10 +9,10 @@ pub(crate) mod site;
 use std::{collections::BTreeSet, future::Future, net::IpAddr, pin::Pin, time::Duration};
 
 /// An answer on its way.
-pub type ResolverFuture<'a> = Pin<Box<dyn Future<Output = Result<Resolved, ResolveError>> + Send + 'a>>;
+pub(crate) type ResolverFuture<'a> = Pin<Box<dyn Future<Output = Result<Resolved, ResolveError>> + Send + 'a>>;
 
 /// Resolves names, once per question and without a memory.
-pub trait Resolver: Send + Sync + 'static {
+pub(crate) trait Resolver: Send + Sync + 'static {
     /// The addresses of a host name in lower case.
     fn resolve<'a>(&'a self, name: &'a str) -> ResolverFuture<'a>;
 
@@ -22,18 +22,18 @@ pub trait Resolver: Send + Sync + 'static {
 
 /// What a name resolves to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Resolved {
+pub(crate) struct Resolved {
     /// At least one and at most [`MAX_ADDRESSES`] addresses; IPv4 ones in IPv4 form.
-    pub addresses: BTreeSet<IpAddr>,
+    pub(crate) addresses: BTreeSet<IpAddr>,
     /// For how long they may be kept.
-    pub ttl: Duration,
+    pub(crate) ttl: Duration,
     /// Whether there were more addresses than are taken.
-    pub truncated: bool,
+    pub(crate) truncated: bool,
 }
 
 /// Why a name has no addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ResolveError {
+pub(crate) enum ResolveError {
     /// There is no such name, or it has no addresses.
     #[error("the name does not exist or has no address")]
     NoSuchName,
@@ -47,7 +47,7 @@ pub enum ResolveError {
 
 impl ResolveError {
     /// Stable code.
-    pub fn code(self) -> &'static str {
+    pub(crate) fn code(self) -> &'static str {
         match self {
             Self::NoSuchName => "name.unknown",
             Self::NoAnswer => "name.no-answer",
@@ -69,4 +69,4 @@ impl Resolved {
 }
 
 /// Most addresses taken of one name; more would be rules of one session for a whole network.
-pub const MAX_ADDRESSES: usize = 10_000;
+pub(crate) const MAX_ADDRESSES: usize = 10_000;

@@ -11,7 +11,10 @@ mod revoke;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -49,6 +52,8 @@ pub(crate) struct LiveSession {
     /// Wakes whoever sleeps until the session has work.
     retime: Notify,
     over: watch::Sender<bool>,
+    /// How many flows there are, to be read without the lock.
+    flow_count: AtomicUsize,
     inner: Mutex<Inner>,
 }
 
@@ -131,6 +136,7 @@ impl LiveSession {
             control,
             retime: Notify::new(),
             over: watch::Sender::new(false),
+            flow_count: AtomicUsize::new(0),
             inner: Mutex::new(inner),
         })
     }
@@ -175,6 +181,12 @@ impl LiveSession {
         let mut inner = self.lock();
         inner.session.close(flow);
         inner.flows.remove(&flow);
+        self.flow_count.store(inner.flows.len(), Ordering::Relaxed);
+    }
+
+    /// Whether there are flows to be cut.
+    pub(crate) fn has_flows(&self) -> bool {
+        self.flow_count.load(Ordering::Relaxed) > 0
     }
 
     /// Whether the flow may pass data at this moment.
@@ -256,6 +268,7 @@ impl LiveSession {
             self.carry_out(&mut inner, effects);
             self.retime();
         }
+        self.flow_count.store(inner.flows.len(), Ordering::Relaxed);
         answer
     }
 

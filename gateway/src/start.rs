@@ -119,7 +119,7 @@ pub async fn start(config: GatewayConfig, worker: WorkerCommand) -> Result<Runni
     // The control stream comes on top of the flows.
     let limits = Limits { streams: config.limits.flows_per_session.saturating_add(1), ..Limits::default() };
     let gateway = Arc::new(assemble(config, &identity, &cache, sandbox)?);
-    restore(&gateway, &cache);
+    restore(&gateway, &cache).await;
     let listener = Listener::bind(listen, tls, limits)?;
     let address = listener.local_address().map_err(StartError::Address)?;
     let (stop, tasks) = spawn_all(&gateway, identity, cache, listener);
@@ -149,9 +149,9 @@ fn assemble(
 }
 
 /// Puts the last good configuration in force until a controller says something newer.
-fn restore(gateway: &Arc<Gateway>, cache: &Cache) {
+async fn restore(gateway: &Arc<Gateway>, cache: &Cache) {
     let Some(snapshot) = cache.load() else { return };
-    match gateway.restore(snapshot) {
+    match gateway.restore(snapshot).await {
         Ok(seq) => tracing::info!(seq, "Last good configuration is in force"),
         Err(error) => tracing::warn!(%error, "Kept configuration is unusable; waiting for a controller"),
     }

@@ -355,7 +355,7 @@ pub struct ChainedRecord {
     pub position: u64,
     /// The record as JSON text, exactly as hashed.
     pub record: String,
-    /// SHA-256 over the previous hash (hex, empty before the first) and the record, in hex.
+    /// SHA-256 in hex over the 32 bytes of the previous hash (zeros before the first) and the record.
     pub hash: String,
 }
 

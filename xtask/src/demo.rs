@@ -41,7 +41,7 @@ pub fn run(options: Options) -> Result<ExitCode> {
     let reaper = Arc::new(Reaper::start()?);
     let place = Place::make()?;
     reaper.remove_at_end(place.directory());
-    let launcher = Launcher::new(reaper.clone(), place.logs());
+    let launcher = Launcher::new(reaper.clone(), place.directory().to_path_buf(), place.logs());
     let mut world = World::new(place, launcher, portcullis, thief);
     let mut report = Report::new(options.output);
     report.note(format!("Everything lives in {} and on {}", world.place.directory().display(), world.place.network()));
@@ -70,7 +70,7 @@ fn leave_running(world: &mut World, report: &Report) -> Result<()> {
     }
     let directory = world.place.directory().to_path_buf();
     let stop = directory.join("stop.sh");
-    place::write_private(&stop, &format!("kill {}\nrm -r '{}'\n", pids.join(" "), directory.display()))?;
+    place::write_private(&stop, &stop_script(&pids.join(" "), &directory.display().to_string()))?;
     let (binary, socks) = (
         world.portcullis_path().display().to_string(),
         world.user("ana").map(|ana| ana.socks().to_string()).unwrap_or_default(),
@@ -87,4 +87,16 @@ fn leave_running(world: &mut World, report: &Report) -> Result<()> {
         stop.display(),
     ));
     Ok(())
+}
+
+/// Ends the processes by their ids, as far as these are still theirs, and removes the directory.
+fn stop_script(pids: &str, directory: &str) -> String {
+    let here = format!("[ \"$(readlink /proc/$pid/cwd)\" = '{directory}' ]");
+    format!(
+        "for pid in {pids}; do\n  \
+           {here} && kill $pid\n  \
+           while {here}; do sleep 0.1; done\n\
+         done\n\
+         rm -r '{directory}'\n"
+    )
 }

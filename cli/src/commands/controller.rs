@@ -7,12 +7,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use controller::{
-    Running, builtin,
-    settings::Settings,
-    store::{Op, Transaction},
-};
-use protocol::object::ObjectKind;
+use controller::{Running, settings::Settings};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -81,12 +76,15 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Starts a controller, writes its authority's certificate and tells the first password.
-pub(super) async fn start(settings: Settings, data: &Path, password_file: Option<&Path>) -> anyhow::Result<Running> {
-    let given = read_password(data, password_file)?;
+pub(super) async fn start(
+    mut settings: Settings,
+    data: &Path,
+    password_file: Option<&Path>,
+) -> anyhow::Result<Running> {
+    settings.first_admin_password = read_password(data, password_file)?;
     let running =
         controller::start(settings, process::worker_command()?).await.context("the controller did not start")?;
-    let told = tell(&running, data, given).await;
-    if let Err(error) = told {
+    if let Err(error) = tell(&running, data) {
         running.stop().await;
         return Err(error);
     }
@@ -104,29 +102,11 @@ fn read_password(data: &Path, file: Option<&Path>) -> anyhow::Result<Option<Zero
     }
 }
 
-async fn tell(running: &Running, data: &Path, given: Option<Zeroizing<String>>) -> anyhow::Result<()> {
+fn tell(running: &Running, data: &Path) -> anyhow::Result<()> {
     process::write_file(&data.join(AUTHORITY_FILE), running.authority_pem.as_bytes(), 0o644)?;
-    match (&running.first_admin_password, given) {
-        (Some(_), Some(given)) => set_admin_password(running, &given).await,
-        (Some(generated), None) => {
-            say!("first start: the password of `admin` is {} (shown this once)", generated.reveal());
-            Ok(())
-        }
-        (None, _) => Ok(()),
+    if let Some(generated) = &running.first_admin_password {
+        say!("first start: the password of `admin` is {} (shown this once)", generated.reveal());
     }
-}
-
-async fn set_admin_password(running: &Running, password: &str) -> anyhow::Result<()> {
-    let controller = &running.controller;
-    let hash = controller.passwords.hash(password).await.context("the administrator's password could not be hashed")?;
-    let op = Op::PutSecret {
-        kind: ObjectKind::LocalUser,
-        id: builtin::ADMIN_USER,
-        field: "password",
-        value: hash.into_bytes(),
-    };
-    let transaction = Transaction { ops: vec![op], ..Transaction::default() };
-    controller.store.transact(transaction).await.context("the administrator's password could not be stored")?;
     Ok(())
 }
 

@@ -61,18 +61,15 @@ struct State {
 }
 
 impl Conditions {
-    /// Takes in which conditions exist; answers of those that stay are kept.
-    pub fn define(&mut self, names: &BTreeMap<ConditionId, Arc<str>>) {
+    /// Takes in which conditions exist; answers of those that stay are kept. Answers those that are gone.
+    pub fn define(&mut self, names: &BTreeMap<ConditionId, Arc<str>>) -> Vec<ConditionId> {
+        let gone = self.states.keys().filter(|id| !names.contains_key(id)).copied().collect();
         self.states.retain(|id, _| names.contains_key(id));
         for (id, name) in names {
-            let state = self.states.entry(*id).or_insert_with(|| State {
-                name: name.clone(),
-                answer: None,
-                running: None,
-                started: Duration::ZERO,
-            });
-            state.name = name.clone();
+            let fresh = || State { name: name.clone(), answer: None, running: None, started: Duration::ZERO };
+            self.states.entry(*id).or_insert_with(fresh).name = name.clone();
         }
+        gone
     }
 
     /// Starts a run unless one is under way or the last began less than `floor` ago.

@@ -52,8 +52,12 @@ fn names(numbers: &[u128]) -> BTreeMap<ConditionId, Arc<str>> {
 }
 
 fn set(session: &mut Session, entitlements: &[Arc<Entitlement>], now: Moment) -> Vec<Effect> {
+    set_with(session, entitlements, &[1, 2, 3], now)
+}
+
+fn set_with(session: &mut Session, entitlements: &[Arc<Entitlement>], defined: &[u128], now: Moment) -> Vec<Effect> {
     let (rules, _) = build(entitlements.iter().map(Arc::as_ref), &ScriptAnswers::new(), &NameAnswers::new());
-    session.handle_rules(entitlements, rules, &names(&[1, 2, 3]), now)
+    session.handle_rules(entitlements, rules, &names(defined), now)
 }
 
 /// A session whose one entitlement allows 10.0.0.5:443 under the conditions.
@@ -247,6 +251,13 @@ fn condition_logic_combines() {
 fn an_entitlement_without_or_with_a_missing_condition_never_allows() {
     assert_eq!(told(&session(&[], Logic::And).open(FLOW, target("10.0.0.5"), at(0))), ["deny flow.no-conditions"]);
     assert_eq!(told(&session(&[9], Logic::And).open(FLOW, target("10.0.0.5"), at(0))), ["deny flow.no-conditions"]);
+}
+
+#[test]
+fn a_condition_that_is_deleted_cuts_what_it_permitted() {
+    let mut session = open_flow();
+    let same = [entitlement(1, Action_::Allow, "10.0.0.5", &[1], Logic::And)];
+    assert_eq!(told(&set_with(&mut session, &same, &[2, 3], at(1))), ["cut flow.no-conditions"]);
 }
 
 #[test]

@@ -172,7 +172,7 @@ pub(crate) struct Touched {
     pub(crate) entitlements: BTreeSet<EntitlementId>,
     /// Conditions that were added, removed or renamed.
     pub(crate) conditions: BTreeSet<ConditionId>,
-    /// Conditions whose expression is another.
+    /// Conditions whose last answer means nothing any more: their expression is another, or they are gone or new.
     pub(crate) edited: BTreeSet<ConditionId>,
     /// Names of scripts that answer differently from now on.
     pub(crate) scripts: BTreeSet<String>,
@@ -194,7 +194,9 @@ impl Touched {
                         conditions.insert(id);
                     }
                 }
+                // What is gone can no longer hold, and what is new was never asked.
                 (None, _) | (_, None) => {
+                    edited.insert(id);
                     conditions.insert(id);
                 }
             }

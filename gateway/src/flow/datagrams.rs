@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    Gate, GateState,
+    Gate,
     pump::{Ending, Passage},
 };
 use crate::session::LiveSession;
@@ -76,7 +76,9 @@ async fn up(mut passage: Passage<'_>, upstream: &UdpSocket, activity: &Activity)
             client.read_exact(&mut datagram).await.map(|_| true)
         };
         // Reading a datagram cannot be interrupted half-way; a cut fails it, and a pause holds what was read.
-        if !read.await.map_err(|_: io::Error| passage.unless_cut(Ending::Client))? {
+        let more = read.await.map_err(|_: io::Error| passage.unless_cut(Ending::Client))?;
+        passage.check_not_cut()?;
+        if !more {
             return Ok(());
         }
         send(&mut passage, upstream, &datagram).await?;
@@ -117,9 +119,7 @@ async fn down(mut passage: Passage<'_>, upstream: &UdpSocket, activity: &Activit
             Ok(count) => count,
             Err(_) => continue,
         };
-        if passage.gate.state() == GateState::Cut {
-            return Err(Ending::Cut);
-        }
+        passage.check_not_cut()?;
         let Ok(length) = u16::try_from(count) else { continue };
         framed.clear();
         framed.extend(length.to_be_bytes());

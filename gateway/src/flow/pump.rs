@@ -119,6 +119,11 @@ impl<'a> Passage<'a> {
         if self.gate.state() == GateState::Cut { Ending::Cut } else { ending }
     }
 
+    /// What was read while a cut went on says nothing of the side it came from.
+    pub(super) fn check_not_cut(&self) -> Result<(), Ending> {
+        if self.gate.state() == GateState::Cut { Err(Ending::Cut) } else { Ok(()) }
+    }
+
     fn settle(&self) {
         let _ = self.may_write();
     }
@@ -156,6 +161,8 @@ async fn up(mut passage: Passage<'_>, upstream: &TcpStream) -> Result<(), Ending
         let mut client = gate.client();
         let Some(read) = passage.unless_turned(client.read(&mut buffer)).await else { continue };
         let count = read.map_err(|_| passage.unless_cut(Ending::Client))?;
+        // A stream that a cut stopped reads as ended; the host must not see a FIN for it.
+        passage.check_not_cut()?;
         if count == 0 {
             // The protected host may still have something to say.
             let shut = SockRef::from(upstream).shutdown(std::net::Shutdown::Write);
@@ -179,9 +186,7 @@ async fn down(mut passage: Passage<'_>, upstream: &TcpStream) -> Result<(), Endi
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(_) => return Err(passage.unless_cut(Ending::Upstream)),
         };
-        if passage.gate.state() == GateState::Cut {
-            return Err(Ending::Cut);
-        }
+        passage.check_not_cut()?;
         if count == 0 {
             passage.gate.finish();
             return Ok(());

@@ -11,7 +11,6 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwapOption;
 use engine::{object::Site, rules::NameAnswers};
 use tokio::task::JoinSet;
 
@@ -22,7 +21,7 @@ use crate::clock::Clock;
 pub(crate) struct Names {
     clock: Clock,
     hosts_file: PathBuf,
-    resolver: ArcSwapOption<SiteResolver>,
+    resolver: Mutex<Option<Arc<dyn Resolver>>>,
     kept: Mutex<HashMap<String, Kept>>,
 }
 
@@ -45,12 +44,13 @@ pub(crate) struct NameProblem {
 
 impl Names {
     pub(crate) fn new(clock: Clock, hosts_file: PathBuf) -> Self {
-        Self { clock, hosts_file, resolver: ArcSwapOption::empty(), kept: Mutex::default() }
+        Self { clock, hosts_file, resolver: Mutex::default(), kept: Mutex::default() }
     }
 
     /// From now on names resolve as this Site says; nothing else is remembered.
     pub(crate) fn configure(&self, site: Option<&Site>) {
-        self.resolver.store(site.map(|site| Arc::new(SiteResolver::new(site, &self.hosts_file))));
+        let resolver = site.map(|site| Arc::new(SiteResolver::new(site, &self.hosts_file)) as Arc<dyn Resolver>);
+        *self.resolver.lock().unwrap_or_else(PoisonError::into_inner) = resolver;
         self.lock().clear();
     }
 
@@ -91,7 +91,7 @@ impl Names {
     /// Looks names in use up again where it is time; the answer holds their addresses.
     pub(crate) async fn refresh(self: &Arc<Self>, used: &BTreeSet<String>) -> NameAnswers {
         let now = self.clock.now().monotonic;
-        let Some(resolver) = self.resolver.load_full() else { return NameAnswers::new() };
+        let Some(resolver) = self.resolver() else { return NameAnswers::new() };
         let due = {
             let mut kept = self.lock();
             kept.retain(|name, kept| kept.until > now || used.contains(name));
@@ -109,7 +109,7 @@ impl Names {
     }
 
     async fn ask(&self, name: &str) -> Result<BTreeSet<IpAddr>, ResolveError> {
-        let Some(resolver) = self.resolver.load_full() else { return Err(ResolveError::ServersFailed) };
+        let Some(resolver) = self.resolver() else { return Err(ResolveError::ServersFailed) };
         let outcome = resolver.resolve(name).await;
         if outcome.as_ref().is_ok_and(|resolved| resolved.truncated) {
             tracing::warn!("A name has more addresses than are taken; the rest is dropped");
@@ -136,6 +136,10 @@ impl Names {
             kept.insert(name.to_owned(), entry);
         }
         answer
+    }
+
+    fn resolver(&self) -> Option<Arc<dyn Resolver>> {
+        self.resolver.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Kept>> {

@@ -34,6 +34,8 @@ pub(super) struct Instantiation {
     running: bool,
     /// What is being asked was overtaken; it is asked again before anything is built from it.
     again: bool,
+    /// Whether rules were built at all.
+    built: bool,
 }
 
 /// What the rules were built from.
@@ -177,13 +179,13 @@ impl LiveSession {
         let effects = inner.session.handle_rules(&held, rules, &conditions, now);
         let names: Vec<String> = held.iter().filter(|held| !held.disabled).map(|held| held.name.clone()).collect();
         if inner.entitlement_names != names {
-            // The first time, being admitted says so.
-            let first = inner.entitlement_names.is_empty();
             inner.entitlement_names.clone_from(&names);
-            if !first {
+            // The first time, being admitted says so.
+            if inner.instantiation.built {
                 self.tell(ControlDown::RulesChanged { entitlements: names });
             }
         }
+        inner.instantiation.built = true;
         inner.problems = problems;
         effects
     }

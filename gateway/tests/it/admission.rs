@@ -11,7 +11,7 @@ use protocol::{
     frame::{MAX_MESSAGE, read_frame, write_frame},
     message::{ControlDown, GatewayRequest, Refusal, TargetHost, Transport, close_code},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -22,28 +22,16 @@ use crate::{
 };
 
 /// Presents tokens made wrong and checks what the client hears and what the log says.
-#[track_caller]
-fn check<'a>(
-    world: &'a World,
-    device: &'a Device,
-    spoil: impl FnOnce(&mut Tokens<'a>) + 'a,
-    reason: &'a str,
-) -> impl Future<Output = Refusal> + 'a {
-    async move {
-        let mut tokens = world.tokens(device);
-        spoil(&mut tokens);
-        let (_, answer) = Client::present(world, device, tokens.present()).await;
-        let ControlDown::Refused(refusal) = answer else { panic!("{reason}: {answer:?}") };
-        let session = device.session.to_string();
-        let record = world
-            .controller
-            .record(|record| {
-                record["event_type"] == "entitlement_token_not_accepted" && record["session_id"] == session
-            })
-            .await;
-        assert_eq!(record["reason"], reason);
-        refusal
-    }
+async fn check(world: &World, device: &Device, spoil: impl FnOnce(&mut Tokens<'_>), reason: &str) -> Refusal {
+    let mut tokens = world.tokens(device);
+    spoil(&mut tokens);
+    let (_, answer) = Client::present(world, device, tokens.present()).await;
+    let ControlDown::Refused(refusal) = answer else { panic!("{reason}: {answer:?}") };
+    let session = device.session.to_string();
+    let is_ours =
+        |record: &Value| record["event_type"] == "entitlement_token_not_accepted" && record["session_id"] == session;
+    assert_eq!(world.controller.record(is_ours).await["reason"], reason);
+    refusal
 }
 
 #[tokio::test(flavor = "multi_thread")]

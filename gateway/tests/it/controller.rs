@@ -21,7 +21,7 @@ use protocol::{
         SessionFacts, Snapshot, WatchAck, WatchEvent, WireRevocation,
     },
     object::ObjectKind,
-    quic::{CONTROLLER_ALPN, Limits, Listener},
+    quic::{CONTROLLER_ALPN, Limits, Listener, QuicError},
     tls::{ClientCertificates, server_config},
 };
 use serde_json::Value;
@@ -81,22 +81,31 @@ impl Controller {
         };
         let address = (Ipv4Addr::LOCALHOST, 0).into();
         let controller = Self { facts: Arc::new(facts), address, state: Arc::new(state), running: Mutex::new(None) };
-        let address = controller.resume();
+        let address = controller.listen().unwrap();
         Self { address, ..controller }
     }
 
-    /// Listens, at the same address as before if there was one.
-    pub fn resume(&self) -> SocketAddr {
+    /// Is back at its address, as soon as the kernel has it free.
+    pub async fn resume(&self) {
+        let wait = async {
+            while self.listen().is_err() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), wait).await.expect("the address is free");
+    }
+
+    fn listen(&self) -> Result<SocketAddr, QuicError> {
         let identity = self.facts.authority.controller(ApplianceId::new(Uuid::new_v4()));
         let tls =
             server_config(&identity, &self.facts.authority.certificate, ClientCertificates::Optional, CONTROLLER_ALPN)
                 .unwrap();
-        let listener = Listener::bind(self.address, tls, Limits::default()).unwrap();
+        let listener = Listener::bind(self.address, tls, Limits::default())?;
         let address = listener.local_address().unwrap();
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, self.facts.clone(), self.state.clone()));
         *self.running.lock().unwrap() = Some(tasks);
-        address
+        Ok(address)
     }
 
     /// Vanishes, with all its connections.
@@ -105,6 +114,12 @@ impl Controller {
         if let Some(mut tasks) = tasks {
             tasks.shutdown().await;
         }
+        let wait = async {
+            while self.state.changes.receiver_count() > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), wait).await.expect("nobody follows any more");
     }
 
     pub fn seq(&self) -> u64 {

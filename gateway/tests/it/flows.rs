@@ -101,6 +101,25 @@ async fn names_are_resolved_by_the_gateway_and_followed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_sites_name_servers_are_asked_on_their_port() {
+    let world = World::new().await;
+    let echo = services::echo().await;
+    let address = tokio::sync::watch::Sender::new("127.0.0.1".parse().unwrap());
+    let server = services::name_server("db.corp.example", address.subscribe()).await;
+    let resolver = json!({ "name": "dns", "servers": [server.to_string()], "updateInterval": 1 });
+    world.site(json!({ "nameResolution": { "dnsResolvers": [resolver] } })).await;
+    world.entitlement(json!([action("allow", "tcp_up", "db.corp.example", echo.port())])).await;
+    let client = Client::admitted(&world, &world.device()).await;
+    let by_name = |name: &str| client.ask(Transport::Tcp, TargetHost::Name(name.into()), echo.port());
+    let mut flow = by_name("DB.corp.example").await;
+    assert_eq!(flow.answer().await, FlowAnswer::Open);
+    flow.echo(b"found").await;
+    assert_eq!(by_name("web.corp.example").await.denial().await.code, "name.unknown");
+    address.send_replace("127.0.0.9".parse().unwrap());
+    assert_eq!(flow.busy().ended().await, (Some(2), Some(2)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_host_script_says_where_to_and_a_broken_one_gives_nothing() {
     let world = World::new().await;
     let echo = services::echo().await;

@@ -84,7 +84,7 @@ async fn flow_records_that_find_no_room_are_counted_in_the_chain() {
     for _ in 0..60 {
         client.denied("127.0.0.1:9".parse().unwrap()).await;
     }
-    world.controller.resume();
+    world.controller.resume().await;
     // Room is made by shipping; the next record brings the count along.
     let dropped = loop {
         client.denied("127.0.0.1:9".parse().unwrap()).await;

@@ -35,7 +35,7 @@ async fn what_happened_while_a_controller_was_away_is_carried_out_when_it_is_bac
     world.controller.vanish().await;
     world.controller.revoke("OU=local", &[TokenKind::Claims], Duration::ZERO).await;
     busy.flows().await;
-    world.controller.resume();
+    world.controller.resume().await;
     assert_eq!(busy.ended().await, (Some(2), Some(2)));
 }
 
@@ -47,7 +47,7 @@ async fn a_reconnect_alone_cuts_nobody() {
     let client = Client::admitted(&world, &world.device()).await;
     let mut busy = client.open_tcp(service.address).await.busy();
     world.controller.vanish().await;
-    world.controller.resume();
+    world.controller.resume().await;
     world.controller.progress().await;
     busy.flows().await;
 }

@@ -118,6 +118,18 @@ impl Download {
         }
     }
 
+    /// Watches it for a time, all of which it must live.
+    ///
+    /// # Errors
+    /// As soon as it ends, and when nothing comes at the end of the time.
+    pub fn require_alive_for(&self, time: Duration) -> Result<()> {
+        let progress = self.wait(time, |progress| progress.ending.is_some());
+        match progress.ending {
+            Some(ending) => bail!("the download from {} was {ending} after {} chunks", self.to, progress.chunks),
+            None => self.require_flowing(socks::PATIENCE).map(|_| ()),
+        }
+    }
+
     /// Waits until it was cut, and checks that it was reset and lost nothing before.
     ///
     /// # Errors

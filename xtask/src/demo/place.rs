@@ -38,8 +38,8 @@ pub const PRODUCTION: Host = Host { name: "production.demo.internal", number: 10
 pub const BUILDS: Host = Host { name: "builds.demo.internal", number: 104, ports: &[8085, 8086] };
 /// Granted to nobody.
 pub const VAULT: Host = Host { name: "vault.demo.internal", number: 105, ports: &[8080] };
-/// Guarded by a script that never ends.
-pub const RUNAWAY: Host = Host { name: "runaway.demo.internal", number: 106, ports: &[8080] };
+/// Guarded by scripts that never end, a different one for each port.
+pub const RUNAWAY: Host = Host { name: "runaway.demo.internal", number: 106, ports: &[8080, 8081] };
 
 /// All of them.
 pub const HOSTS: &[&Host] = &[&WIKI, &HELPDESK, &PRODUCTION, &BUILDS, &VAULT, &RUNAWAY];

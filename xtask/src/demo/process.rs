@@ -22,13 +22,14 @@ use crate::{
 #[derive(Clone)]
 pub struct Launcher {
     reaper: Arc<Reaper>,
+    directory: PathBuf,
     logs: PathBuf,
 }
 
 impl Launcher {
-    /// Logs go to this directory.
-    pub fn new(reaper: Arc<Reaper>, logs: PathBuf) -> Self {
-        Self { reaper, logs }
+    /// Processes work in the first directory, logs go to the second.
+    pub fn new(reaper: Arc<Reaper>, directory: PathBuf, logs: PathBuf) -> Self {
+        Self { reaper, directory, logs }
     }
 
     /// Starts a process whose output goes to `NAME.log`, after what is there already.
@@ -40,7 +41,7 @@ impl Launcher {
         let file = open_log(&log)?;
         let errors = file.try_clone().context("cannot share a log file")?;
         // A group of its own: Ctrl-C in the terminal ends the demo, and the demo's end ends this.
-        command.stdin(Stdio::null()).stdout(file).stderr(errors).process_group(0);
+        command.current_dir(&self.directory).stdin(Stdio::null()).stdout(file).stderr(errors).process_group(0);
         let child = command.spawn().with_context(|| format!("cannot start `{}`", cargo::line_of(command)))?;
         self.reaper.watch(child.id());
         Ok(Process { name: name.to_owned(), child, log, reaper: self.reaper.clone(), stays: false })

@@ -12,7 +12,8 @@ enum Step {
     AnswerOvertaken(u8, Said),
     Edit(u8),
     Reevaluate,
-    Rules(Vec<(u8, bool, u8, bool)>),
+    /// The rules, and which conditions are defined.
+    Rules(Vec<(u8, bool, u8, bool)>, u8),
     Wait(u8),
     End,
 }
@@ -43,6 +44,7 @@ struct Model {
     /// Per rule: the last octet of its /32 or `None` for the /24, whether it allows, and its conditions with their logic.
     rules: Vec<(u8, bool, Vec<u8>, bool)>,
     answers: BTreeMap<u8, Said>,
+    defined: Vec<u8>,
     flows: BTreeMap<u64, (u8, Status)>,
     ended: bool,
 }
@@ -66,7 +68,11 @@ impl Model {
         let views: Vec<View> = winners
             .iter()
             .map(|(_, _, conditions, all)| {
-                let answers: Vec<Option<Said>> = conditions.iter().map(said).collect();
+                let defined: Vec<u8> = conditions.iter().copied().filter(|id| self.defined.contains(id)).collect();
+                if *all && defined.len() < conditions.len() {
+                    return View::Refused;
+                }
+                let answers: Vec<Option<Said>> = defined.iter().map(said).collect();
                 let held = answers.iter().filter(|answer| **answer == Some(Said::True)).count();
                 if held > 0 && (!*all || held == answers.len()) {
                     View::Permitted
@@ -186,7 +192,7 @@ impl Pair {
                 self.session.handle_edited(condition((*number).into()), moment)
             }
             Step::Reevaluate => self.session.reevaluate(moment),
-            Step::Rules(rules) => self.rules(rules, moment),
+            Step::Rules(rules, defined) => self.rules(rules, *defined, moment),
             Step::Wait(seconds) => {
                 self.now += u64::from(*seconds);
                 self.model.pass_time(self.now);
@@ -237,7 +243,7 @@ impl Pair {
         Vec::new()
     }
 
-    fn rules(&mut self, rules: &[(u8, bool, u8, bool)], moment: Moment) -> Vec<Effect> {
+    fn rules(&mut self, rules: &[(u8, bool, u8, bool)], defined: u8, moment: Moment) -> Vec<Effect> {
         let picked = |mask: u8| (1..=3u8).filter(|number| mask & (1 << (number - 1)) != 0).collect::<Vec<_>>();
         self.model.rules = rules.iter().map(|(host, allow, mask, all)| (*host, *allow, picked(*mask), *all)).collect();
         let entitlements: Vec<_> = self
@@ -252,7 +258,15 @@ impl Pair {
                 entitlement(100 + index as u128, effect, &host, &conditions, if *all { Logic::And } else { Logic::Or })
             })
             .collect();
-        set(&mut self.session, &entitlements, moment)
+        self.model.defined = picked(defined);
+        let defined = &self.model.defined;
+        self.model.answers.retain(|number, _| defined.contains(number));
+        let (kept, gone) =
+            std::mem::take(&mut self.runs.latest).into_iter().partition(|(number, _)| defined.contains(number));
+        self.runs.latest = kept;
+        self.runs.overtaken.extend::<BTreeMap<u8, RunId>>(gone);
+        let defined: Vec<u128> = defined.iter().map(|number| u128::from(*number)).collect();
+        set_with(&mut self.session, &entitlements, &defined, moment)
     }
 
     fn check(&self, step: &Step) -> Result<(), TestCaseError> {
@@ -278,20 +292,21 @@ fn step() -> impl Strategy<Value = Step> {
         1 => ((1u8..=3), said()).prop_map(|(number, said)| Step::AnswerOvertaken(number, said)),
         2 => (1u8..=3).prop_map(Step::Edit),
         2 => Just(Step::Reevaluate),
-        3 => prop::collection::vec((0u8..=3, prop::bool::weighted(0.8), 0u8..8, any::<bool>()), 0..5).prop_map(Step::Rules),
+        3 => prop::collection::vec((0u8..=3, prop::bool::weighted(0.8), 0u8..8, any::<bool>()), 0..5)
+            .prop_flat_map(|rules| prop_oneof![4 => Just(7u8), 1 => 0u8..8].prop_map(move |defined| Step::Rules(rules.clone(), defined))),
         3 => prop_oneof![3 => 1u8..3, 1 => 5u8..70].prop_map(Step::Wait),
         1 => prop::bool::weighted(0.1).prop_map(|end| if end { Step::End } else { Step::Reevaluate }),
     ]
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: if std::env::var_os("PORTCULLIS_LONG").is_some() { 40_000 } else { 400 }, ..ProptestConfig::default() })]
 
     #[test]
     fn a_flow_passes_exactly_when_the_model_says_so(steps in prop::collection::vec(step(), 1..60)) {
         let session = Session::new(Limits::default(), START + Duration::from_secs(100_000));
         let mut pair = Pair { session, model: Model::default(), runs: Runs::default(), now: 0, next_flow: 0 };
-        pair.step(&Step::Rules(vec![(0, true, 1, true), (1, true, 6, false)]));
+        pair.step(&Step::Rules(vec![(0, true, 1, true), (1, true, 6, false)], 7));
         for step in &steps {
             pair.step(step);
             pair.check(step)?;

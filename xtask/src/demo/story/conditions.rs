@@ -26,9 +26,11 @@ pub fn held_until_true(world: &mut World) -> Result<Done> {
         let opened = Instant::now();
         socks::get_hello(stream).map(|page| (opened, page))
     });
-    let status =
-        world.user("ana")?.wait_status("a held connection", SOON, |status| !flows(status, "held").is_empty())?;
-    let told = flows(&status, "held").first().map(|flow| text(flow, "message").to_owned()).unwrap_or_default();
+    let status = world.user("ana")?.wait_status("a held connection", SOON, |status| {
+        !flows(status, "held").is_empty() && status.pointer(UNMET).is_some()
+    })?;
+    let told = status.pointer(UNMET).and_then(Value::as_str).unwrap_or_default();
+    ensure!(told.contains("Ask the duty manager"), "ana was not told what to do: {told}");
     ensure!(!waiting.is_finished(), "the connection did not wait");
     world.admin.edit("LocalUser", "local-users", "ana", |ana| add_tag(ana, "on-call"))?;
     let renewed = Instant::now();
@@ -97,6 +99,9 @@ fn set(object: &mut Value, member: &str, value: &str) {
         object.insert(member.to_owned(), json!(value));
     }
 }
+
+/// What a client's status says about the first condition that is false.
+const UNMET: &str = "/sites/0/unmet/0/message";
 
 const CONDITION: &str = "On call";
 

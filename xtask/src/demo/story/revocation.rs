@@ -2,7 +2,6 @@
 
 use std::{
     process::{Command, Stdio},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -63,8 +62,7 @@ pub fn delay_due(world: &mut World) -> Result<Done> {
     let Delayed { download, asked: (before, answered) } =
         world.delayed.take().context("no delayed revocation is under way")?;
     let almost = before + DELAY.saturating_sub(SOON / 2);
-    thread::sleep(almost.saturating_duration_since(Instant::now()));
-    download.require_flowing(SOON).context("shortly before it was due")?;
+    download.require_alive_for(almost.saturating_duration_since(Instant::now())).context("before it was due")?;
     let cut = download.require_cut(SOON)?;
     let (least, most) =
         (cut.last_byte.saturating_duration_since(answered), cut.last_byte.saturating_duration_since(before));
