@@ -390,7 +390,13 @@ impl Attempts {
         let count = running.entry(name.clone()).or_default();
         let others = *count;
         *count += 1;
-        Attempt { running: self.running.clone(), ended: self.ended.clone(), name: name.clone(), others, withdrawn: false }
+        Attempt {
+            running: self.running.clone(),
+            ended: self.ended.clone(),
+            name: name.clone(),
+            others,
+            withdrawn: false,
+        }
     }
 }
 

@@ -199,7 +199,7 @@ pub struct Committed {
     pub revocations: Vec<RevocationRule>,
     /// Endings to evaluate again.
     pub reevaluations: Vec<engine::dn::DnEnding>,
-    /// Rows a revocation covers, as they are now.
+    /// Rows whose end a revocation set or brought forward, as they are now.
     pub revoked_tokens: Vec<TokenRow>,
 }
 

@@ -247,7 +247,7 @@ impl Watcher<'_> {
             site: view.site,
             gateway: view.endpoint.clone(),
             objects: view.all(),
-            revocations: config.revocations.rules().iter().map(wire).collect(),
+            revocations: config.revocations.rules().map(wire).collect(),
             keys: keys.verifying_texts(),
             claims_key: keys.claims_text(),
         };

@@ -103,6 +103,14 @@ impl FromStr for DnEnding {
         if text.len() > MAX_DN_BYTES {
             return Err(DnError::TooLong);
         }
+        let ending = Self::read(text)?;
+        // Escapes that were left out come back when it is written; whoever stores or sends it must be able to read that.
+        if ending.to_string().len() > MAX_DN_BYTES { Err(DnError::TooLong) } else { Ok(ending) }
+    }
+}
+
+impl DnEnding {
+    fn read(text: &str) -> Result<Self, DnError> {
         if text.is_empty() {
             return Ok(Self::All);
         }
@@ -282,6 +290,15 @@ mod tests {
             ["p", "ldap", "CN=user", "OU=", "CN=x,CN=user,OU=ldap", "ou=ldap", "CN=a\\", "OU=a,CN=b", "CN=u, OU=l"]
         {
             assert!(text.parse::<DnEnding>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_read_can_be_written_and_read_again() {
+        for filler in ["<", "\u{1}", "\u{85}"] {
+            let fits = format!("OU={}", filler.repeat(100)).parse::<DnEnding>().unwrap();
+            assert_eq!(fits.to_string().parse::<DnEnding>().unwrap(), fits);
+            assert_eq!(format!("OU={}", filler.repeat(512)).parse::<DnEnding>(), Err(DnError::TooLong));
         }
     }
 

@@ -4,7 +4,7 @@
 //! a sequence number. A token carries the sequence it was decided at (`rev`); a matching rule with a higher sequence
 //! kills it, so a token that was issued in a race does not escape.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use time::OffsetDateTime;
 
@@ -74,21 +74,21 @@ impl RevocationRule {
     }
 }
 
-/// The rules in force.
+/// The rules in force. Cheap to clone, because every new rule makes a new snapshot.
 #[derive(Debug, Clone, Default)]
 pub struct Revocations {
-    rules: Vec<RevocationRule>,
+    rules: Vec<Arc<RevocationRule>>,
 }
 
 impl Revocations {
     /// Takes in rules, for instance from a snapshot.
     pub fn new(rules: Vec<RevocationRule>) -> Self {
-        Self { rules }
+        Self { rules: rules.into_iter().map(Arc::new).collect() }
     }
 
     /// Adds one rule.
     pub fn push(&mut self, rule: RevocationRule) {
-        self.rules.push(rule);
+        self.rules.push(Arc::new(rule));
     }
 
     /// Drops rules that cannot match a living token any more.
@@ -98,7 +98,8 @@ impl Revocations {
 
     /// The rule that kills the token first, in effect or not.
     pub fn earliest(&self, token: TokenFacts<'_>) -> Option<&RevocationRule> {
-        self.rules.iter().filter(|rule| rule.covers(token)).min_by_key(|rule| (rule.effective, rule.seq))
+        let covering = self.rules.iter().map(Arc::as_ref).filter(|rule| rule.covers(token));
+        covering.min_by_key(|rule| (rule.effective, rule.seq))
     }
 
     /// The rule that has killed the token by `now`.
@@ -107,7 +108,7 @@ impl Revocations {
     }
 
     /// All rules, for a snapshot.
-    pub fn rules(&self) -> &[RevocationRule] {
-        &self.rules
+    pub fn rules(&self) -> impl Iterator<Item = &RevocationRule> {
+        self.rules.iter().map(Arc::as_ref)
     }
 }

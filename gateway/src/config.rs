@@ -221,7 +221,7 @@ impl ConfigHandle {
     /// The rules, for keeping them on disk.
     pub(crate) fn revocations(&self) -> Vec<WireRevocation> {
         let revocations = self.revocations.read().unwrap_or_else(PoisonError::into_inner);
-        revocations.rules().iter().map(wire_rule).collect()
+        revocations.rules().map(wire_rule).collect()
     }
 
     fn write_rules(&self) -> std::sync::RwLockWriteGuard<'_, Revocations> {

@@ -1,4 +1,4 @@
-//! `cargo xtask bench NAME`: the benchmarks are a workspace of their own, built in release mode.
+//! `cargo xtask bench NAME`: the benchmarks are a workspace of their own, built in release mode like what they measure.
 
 use std::process::ExitCode;
 
@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::{Output, cargo};
 
-/// Builds the benchmarks and runs one.
+/// Builds the program and the benchmarks, and runs one.
 ///
 /// # Errors
 /// When a tool is missing, the build fails or the benchmark does.
@@ -16,7 +16,11 @@ pub fn run(name: &str, output: Output) -> Result<ExitCode> {
     if !manifest.exists() {
         bail!("`{}` is missing; the benchmarks live there", manifest.display());
     }
+    let mut program = cargo::cargo();
+    program.args(["build", "--release", "--locked", "--package", "cli"]);
+    cargo::run(&mut program)?;
     let mut command = cargo::cargo();
+    command.env("PORTCULLIS", cargo::target_dir().join("release/portcullis"));
     command.args(["run", "--release", "--locked", "--manifest-path"]).arg(&manifest);
     command.env("CARGO_TARGET_DIR", cargo::target_dir());
     command.arg("--").arg(name);

@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use engine::script::FailureKind;
+use engine::{script::FailureKind, token::TokenKind};
 use protocol::object::{Definition, ObjectKind};
 use ring::digest;
 use sandbox::Script;
@@ -23,7 +23,7 @@ use crate::{
         crud,
         error::ApiError,
         privilege::{Action, Subject, Target},
-        rules,
+        revoke, rules,
         schema::{self, Access, NameRule},
         secrets::{self, NewSecrets},
         view,
@@ -61,7 +61,8 @@ pub(crate) async fn create(api: Arc<Api>, admin: Admin, kind: ObjectKind, call: 
     refuse_foreign_tags(&admin, kind, None, &draft.tags)?;
     let _change = api.changes.lock().await;
     let object = assemble(&api, kind, id, draft, None)?;
-    commit(&api, &admin, object, Expect::Absent, secrets, "entity_created").await
+    let ops = secrets.into_ops(kind, id);
+    commit(&api, &admin, object, Expect::Absent, ops, "entity_created").await
 }
 
 /// `PUT /{kind}/{id}`: replaces the whole object; write-only members that are left out keep their value.
@@ -101,7 +102,12 @@ pub(crate) async fn replace_with(
     let existing = editable(api, admin, kind, id)?.ok_or_else(|| ApiError::missing(kind, id))?;
     refuse_foreign_tags(admin, kind, Some(&existing), &draft.tags)?;
     let object = assemble(api, kind, id, draft, Some(&existing))?;
-    commit(api, admin, object, Expect::Present, secrets, "entity_updated").await
+    let mut ops = secrets.into_ops(kind, id);
+    if kind == ObjectKind::LocalUser && is_disabled(&object) && !is_disabled(&existing) {
+        let kinds = [TokenKind::AdminClaims, TokenKind::Administration];
+        ops.extend(revoke::of_local_user(api, &object, &kinds, "user disabled"));
+    }
+    commit(api, admin, object, Expect::Present, ops, "entity_updated").await
 }
 
 /// The object if it exists and the caller may know of it; refuses when the caller may know but not edit.
@@ -235,14 +241,18 @@ async fn commit(
     admin: &Admin,
     object: Object,
     expect: Expect,
-    secrets: NewSecrets,
+    also: Vec<Op>,
     event: &'static str,
 ) -> Answer {
     let audit = vec![admin.actor().entity(event, &object)];
     let mut ops = vec![Op::PutObject { object: object.clone(), expect }];
-    ops.extend(secrets.into_ops(object.kind, object.id));
+    ops.extend(also);
     api.controller.store.transact(Transaction { ops, audit }).await?;
     Ok(ok(&view::show(api, &object).await?))
+}
+
+fn is_disabled(user: &Object) -> bool {
+    user.body.get("disabled") == Some(&Value::Bool(true))
 }
 
 fn add_default_tags(document: &mut Map<String, Value>, tags: &[String]) {

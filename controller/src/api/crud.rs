@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use engine::token::TokenKind;
 use protocol::object::ObjectKind;
 use serde_json::Value;
 
@@ -13,7 +14,7 @@ use crate::{
         error::ApiError,
         list::ListRequest,
         privilege::{Action, Target},
-        references, view,
+        references, revoke, view,
     },
     builtin,
     config::Config,
@@ -58,10 +59,11 @@ pub(crate) async fn delete(api: Arc<Api>, admin: Admin, kind: ObjectKind, call: 
     let object = object.ok_or_else(|| ApiError::missing(kind, id))?;
     admin.require_on(Action::Delete, Target::of(kind), object)?;
     refuse_needed(&api, &config, &admin, object)?;
-    let transaction = Transaction {
-        ops: vec![Op::DeleteObject { kind, id }],
-        audit: vec![admin.actor().entity("entity_deleted", object)],
-    };
+    let mut ops = vec![Op::DeleteObject { kind, id }];
+    if kind == ObjectKind::LocalUser {
+        ops.extend(revoke::of_local_user(&api, object, &TokenKind::ALL, "user deleted"));
+    }
+    let transaction = Transaction { ops, audit: vec![admin.actor().entity("entity_deleted", object)] };
     api.controller.store.transact(transaction).await?;
     Ok(no_content())
 }

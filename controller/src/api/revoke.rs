@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use engine::{
-    dn::{DistinguishedName, DnEnding},
+    dn::{DistinguishedName, DnEnding, UserName},
     id::SiteId,
     revocation::RevocationScope,
     token::TokenKind,
@@ -25,8 +25,9 @@ use crate::{
         schema::MAX_LIFETIME_MINUTES,
     },
     audit::TOKEN_REVOKED,
+    builtin,
     config::Config,
-    store::{Committed, NewRevocation, Op, TokenFilter, TokenRow, Transaction},
+    store::{Committed, NewRevocation, Object, Op, TokenFilter, TokenRow, Transaction},
 };
 
 /// What is revoked, from when on, and why.
@@ -204,6 +205,18 @@ pub(crate) async fn revoke(
         transaction.audit.push(record.with("revocation_time", super::view::timestamp(effective(offset))?).event());
     }
     Ok(api.controller.store.transact(transaction).await?)
+}
+
+/// Ends tokens of a local user who may not have them any more, together with the change that says so. Bearer tokens would
+/// otherwise live on, and a new user of the same name would inherit what is left of the old one.
+pub(crate) fn of_local_user(api: &Api, user: &Object, kinds: &[TokenKind], reason: &str) -> Option<Op> {
+    let config = api.controller.config.current();
+    let provider = config.object(ObjectKind::IdentityProvider, builtin::LOCAL_PROVIDER)?;
+    let now = api.controller.now();
+    let ending = DnEnding::User(UserName::new(&user.name, &provider.name));
+    let scope = RevocationScope { ending, kinds: kinds.iter().copied().collect(), site: None, token: None };
+    let forget_after = now + Duration::minutes(MAX_LIFETIME_MINUTES);
+    Some(Op::Revoke(NewRevocation { scope, effective: now, reason: reason.to_owned(), forget_after }))
 }
 
 /// Rows of tokens that are still alive, newest first.

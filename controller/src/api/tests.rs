@@ -78,7 +78,8 @@ impl World {
         let hash = |password: zeroize::Zeroizing<String>| async move {
             crate::password::Passwords::new().hash(&password).await
         };
-        let password = builtin::seed(store.as_ref(), &record, now, None, hash).await.unwrap().unwrap().reveal().to_owned();
+        let password =
+            builtin::seed(store.as_ref(), &record, now, None, hash).await.unwrap().unwrap().reveal().to_owned();
         let mut sandbox = SandboxConfig::new(worker());
         sandbox.spares = 0;
         let sandbox = Sandbox::start(sandbox).await.unwrap();

@@ -97,7 +97,7 @@ async fn by_type_is_spread_over_time_and_reaches_everybody() {
     let answer = world.put("/token-records/revoked/by-type/Entitlement", body).await.expect(StatusCode::OK);
     assert_eq!(answer["data"].as_array().unwrap().len(), 5);
     let config = world.controller.config.current();
-    let rules = config.revocations.rules();
+    let rules = config.revocations.rules().collect::<Vec<_>>();
     assert_eq!(rules.len(), 6);
     let first = rules[0].effective;
     let offsets: Vec<i64> = rules.iter().map(|rule| (rule.effective - first).whole_seconds()).collect();
@@ -209,5 +209,27 @@ async fn reevaluation_reaches_the_watchers() {
             .expect(StatusCode::OK);
         assert_eq!(answer, json!({ "reevaluatedDistinguishedNames": [] }));
         assert_eq!(heard.recv().await.unwrap().reevaluations, ["CN=ana,OU=local".parse().unwrap()]);
+    }
+}
+
+#[tokio::test]
+async fn a_local_user_who_is_disabled_or_deleted_has_no_tokens_left() {
+    for deleted in [false, true] {
+        let world = World::new().await;
+        let user = super::smallest(protocol::object::ObjectKind::LocalUser).unwrap();
+        let made = world.post("/local-users", user.clone()).await.expect(StatusCode::OK);
+        let path = format!("/local-users/{}", made["id"].as_str().unwrap());
+        let name = "CN=00000000000000000000000000000001,CN=ana,OU=local";
+        let token = world.token_with(name, &[crate::builtin::SYSTEM_ROLE]).await;
+        world.call_as(&token, Method::GET, "/policies", None).await.expect(StatusCode::OK);
+        if deleted {
+            world.delete(&path).await.expect(StatusCode::NO_CONTENT);
+        } else {
+            let mut disabled = user;
+            disabled["disabled"] = true.into();
+            world.put(&path, disabled).await.expect(StatusCode::OK);
+        }
+        world.call_as(&token, Method::GET, "/policies", None).await.expect(StatusCode::UNAUTHORIZED);
+        world.get("/policies").await.expect(StatusCode::OK);
     }
 }

@@ -41,11 +41,12 @@ CREATE TABLE token (
     site BLOB,
     issued INTEGER NOT NULL,
     expires INTEGER NOT NULL,
-    revoked_at INTEGER,
+    -- The greatest integer while no rule covers the token, so that one index finds what a new rule changes.
+    revoked_at INTEGER NOT NULL,
     decided_at INTEGER NOT NULL,
     hostname TEXT
 ) STRICT;
-CREATE INDEX token_name ON token (provider, username, device);
+CREATE INDEX token_name ON token (provider, username, revoked_at);
 CREATE INDEX token_expires ON token (expires);
 
 CREATE TABLE device (

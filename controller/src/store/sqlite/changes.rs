@@ -197,7 +197,7 @@ impl<'a> Changes<'a> {
         .bind(row.site.map(|id| id.uuid().as_bytes().to_vec()))
         .bind(micros(row.issued))
         .bind(micros(row.expires))
-        .bind(revoked_at.map(micros))
+        .bind(revoked_at.map_or(NEVER, micros))
         .bind(signed(row.decided_at)?)
         .bind(row.hostname.as_deref())
         .execute(&mut *self.connection)
@@ -257,8 +257,8 @@ impl<'a> Changes<'a> {
 
     async fn mark_tokens(&mut self, rule: &RevocationRule, kinds: &str) -> Result<Vec<TokenRow>, StoreError> {
         let effective = micros(rule.effective);
-        let mut query = QueryBuilder::<Sqlite>::new("UPDATE token SET revoked_at = min(coalesce(revoked_at, ");
-        query.push_bind(effective).push("), ").push_bind(effective).push(") WHERE decided_at < ");
+        let mut query = QueryBuilder::<Sqlite>::new("UPDATE token SET revoked_at = ");
+        query.push_bind(effective).push(" WHERE revoked_at > ").push_bind(effective).push(" AND decided_at < ");
         query.push_bind(signed(rule.seq)?).push(" AND expires > ").push_bind(micros(self.now));
         query.push(" AND kind IN (SELECT value FROM json_each(").push_bind(kinds).push("))");
         if let Some(id) = rule.scope.token {
@@ -354,3 +354,6 @@ impl<'a> Changes<'a> {
         if written.rows_affected() == 0 { Err(missing) } else { Ok(()) }
     }
 }
+
+/// `revoked_at` of a token that no rule covers.
+const NEVER: i64 = i64::MAX;

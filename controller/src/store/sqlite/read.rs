@@ -275,7 +275,8 @@ fn audit_row(row: &SqliteRow) -> sqlx::Result<AuditRow> {
 
 /// The columns of a token row, in the order [`token`] reads them.
 pub(super) const TOKEN_COLUMNS: &str =
-    "id, kind, provider, username, device, session, site, issued, expires, revoked_at, decided_at, hostname";
+    "id, kind, provider, username, device, session, site, issued, expires, nullif(revoked_at, 9223372036854775807),
+     decided_at, hostname";
 
 /// Most token rows one question answers.
 const MAX_TOKENS: i64 = 10_000;

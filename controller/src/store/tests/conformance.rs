@@ -229,7 +229,7 @@ pub(super) async fn everything_is_there_after_reopening(home: &impl Home) {
     assert_eq!((again.seq, &again.objects), (1, &loaded.objects));
     assert!(committed.objects.iter().all(|object| again.objects.get(&(object.kind, object.id)) == Some(object)));
     assert_eq!(again.revocations, committed.revocations);
-    assert_eq!(store.config().current().revocations.rules(), committed.revocations);
+    assert!(store.config().current().revocations.rules().eq(&committed.revocations));
     assert_eq!(store.secret(script.kind, script.id, "password").await.unwrap().unwrap(), b"phc");
     assert_eq!(store.secret(script.kind, script.id, "other").await.unwrap(), None);
     assert_eq!(store.key("ca").await.unwrap().unwrap(), b"key");
@@ -300,7 +300,8 @@ pub(super) async fn a_revocation_marks_the_rows_it_covers(home: &impl Home) {
     one_token.scope.token = Some(rows[2].id);
     check(one_token, &[2], NOW + later).await;
     check(revoke("CN=ana,OU=local", &[Claims, Administration, Entitlement], Duration::ZERO), &[0, 1, 2, 4], NOW).await;
-    check(revoke("CN=ana,OU=local", &[Claims], later), &[0, 1], NOW).await;
+    // Those that die sooner anyway are left as they are.
+    check(revoke("CN=ana,OU=local", &[Claims], later), &[], NOW).await;
 }
 
 pub(super) async fn a_token_decided_before_a_revocation_is_stored_as_revoked(home: &impl Home) {

@@ -1,7 +1,7 @@
 //! Which names a script declares, where, and what kinds of value each can hold.
 //!
-//! A name is resolved only where it certainly is declared: a function declared in a block counts inside that block alone,
-//! although sloppy mode also shows it outside. Erring that way makes a script fresh, never wrongly warm.
+//! A name is resolved only where it certainly is declared. A function declared in a block counts inside that block alone,
+//! although sloppy mode also shows it outside; the walk takes no script with such a function for warm.
 
 use std::collections::BTreeMap;
 

@@ -80,8 +80,17 @@ impl<'a> Walker<'a> {
     fn block(&mut self, body: &[Stmt]) {
         self.scopes.enter();
         self.scopes.declare_lexical(body);
+        self.refuse_block_functions(body);
         self.statements(body);
         self.scopes.leave();
+    }
+
+    /// In sloppy mode a function declared in a block writes whatever its name holds then to a variable of the function around
+    /// the block ([Annex B.3.2](https://tc39.es/ecma262/#sec-block-level-function-declarations-web-legacy-compatibility-semantics)).
+    fn refuse_block_functions(&mut self, body: &[Stmt]) {
+        if let Some(stmt) = body.iter().find(|stmt| matches!(stmt.kind, StmtKind::Function(_))) {
+            self.doubt(stmt.span, "declares a function in a block");
+        }
     }
 
     fn statements(&mut self, body: &[Stmt]) {
@@ -96,7 +105,8 @@ impl<'a> Walker<'a> {
             StmtKind::Expr(expr) | StmtKind::Throw(expr) => self.expr(expr),
             StmtKind::Return(value) => self.optional(value.as_ref()),
             StmtKind::Declare(_, list) => list.iter().for_each(|item| self.declarator(item)),
-            StmtKind::Function(function) => self.function(function),
+            // Its name is the variable that was declared around it, which the body may assign too.
+            StmtKind::Function(function) => self.function_inside(function),
             StmtKind::If { test, then, otherwise } => {
                 self.expr(test);
                 self.nested(then);
@@ -125,6 +135,7 @@ impl<'a> Walker<'a> {
                 self.expr(subject);
                 self.scopes.enter();
                 cases.iter().for_each(|case| self.scopes.declare_lexical(&case.body));
+                cases.iter().for_each(|case| self.refuse_block_functions(&case.body));
                 for case in cases {
                     self.optional(case.test.as_ref());
                     self.statements(&case.body);
@@ -222,11 +233,17 @@ impl<'a> Walker<'a> {
         }
     }
 
+    /// A function expression; inside, its name is a variable of its own.
     fn function(&mut self, function: &Function) {
         self.scopes.enter();
         if let Some(name) = &function.name {
             self.scopes.declare(name, Holds::OWN_FUNCTION);
         }
+        self.function_inside(function);
+        self.scopes.leave();
+    }
+
+    fn function_inside(&mut self, function: &Function) {
         self.scopes.enter();
         for param in &function.params {
             self.scopes.declare_pattern(&param.target, Holds::ANYTHING);
@@ -236,7 +253,6 @@ impl<'a> Walker<'a> {
             self.pattern(&param.target);
         }
         self.function_body(&function.body);
-        self.scopes.leave();
         self.scopes.leave();
     }
 
