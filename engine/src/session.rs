@@ -198,7 +198,7 @@ impl Session {
             return if change.settles { self.decide_all(now) } else { Vec::new() };
         }
         self.bump(condition);
-        let mut effects = vec![Effect::ConditionChanged { condition, name: change.name, holds: change.holds }];
+        let mut effects = vec![Effect::ConditionChanged { condition, name: change.name, answer: change.answer }];
         effects.extend(self.decide_all(now));
         effects
     }

@@ -263,7 +263,9 @@ impl Keeper {
             self.tell(event);
         }
         self.command(Command::SiteEnded);
-        self.refused.pause()
+        let pause = self.refused.pause();
+        // New tokens wake the link at once; the old ones would only be refused again.
+        if SPENT_TOKENS.contains(&refusal.code.as_str()) { pause.max(LONG_PAUSE) } else { pause }
     }
 
     fn set_down(&self, state: SiteState, message: &str) {
@@ -402,6 +404,12 @@ fn choose(
 
 /// Service after which an end counts as a new one.
 const STEADY: Duration = Duration::from_secs(10);
+
+/// Refusals after which only other tokens can help.
+const SPENT_TOKENS: [&str; 4] = ["token.refused", "token.mismatch", "session.revoked", "session.expired"];
+
+/// How long a link waits for other tokens before it tries the spent ones all the same.
+const LONG_PAUSE: Duration = Duration::from_secs(600);
 
 /// A gateway may wait for configuration before it admits.
 const ADMISSION: Duration = Duration::from_secs(30);

@@ -61,7 +61,7 @@ pub(crate) async fn create(api: Arc<Api>, admin: Admin, kind: ObjectKind, call: 
     refuse_foreign_tags(&admin, kind, None, &draft.tags)?;
     let _change = api.changes.lock().await;
     let object = assemble(&api, kind, id, draft, None)?;
-    let ops = secrets.into_ops(kind, id);
+    let ops = secrets.into_ops(kind, id).collect();
     commit(&api, &admin, object, Expect::Absent, ops, "entity_created").await
 }
 
@@ -102,7 +102,7 @@ pub(crate) async fn replace_with(
     let existing = editable(api, admin, kind, id)?.ok_or_else(|| ApiError::missing(kind, id))?;
     refuse_foreign_tags(admin, kind, Some(&existing), &draft.tags)?;
     let object = assemble(api, kind, id, draft, Some(&existing))?;
-    let mut ops = secrets.into_ops(kind, id);
+    let mut ops: Vec<Op> = secrets.into_ops(kind, id).collect();
     if kind == ObjectKind::LocalUser && is_disabled(&object) && !is_disabled(&existing) {
         let kinds = [TokenKind::AdminClaims, TokenKind::Administration];
         ops.extend(revoke::of_local_user(api, &object, &kinds, "user disabled"));

@@ -38,8 +38,8 @@ pub(super) enum Standing {
 /// What an answer came to.
 pub(super) struct Change {
     pub name: Arc<str>,
-    /// Whether it holds now.
-    pub holds: bool,
+    /// What it is now.
+    pub answer: Answer,
     /// Whether it held otherwise before, or was unknown.
     pub changed: bool,
     /// Whether flows may have waited for just any answer.
@@ -99,9 +99,9 @@ impl Conditions {
         }
         state.running = None;
         let holds = answer == Ok(true);
-        let before = state.answer.replace(answer);
+        let before = state.answer.replace(answer.clone());
         let changed = before.as_ref().is_none_or(|before| (*before == Ok(true)) != holds);
-        Some(Change { name: state.name.clone(), holds, changed, settles: !holds })
+        Some(Change { name: state.name.clone(), answer, changed, settles: !holds })
     }
 
     /// Forgets the answer and any run under way.

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::{FlowId, RunId};
+use super::{Answer, FlowId, RunId};
 use crate::{
     id::{ConditionId, EntitlementId},
     object::Direction,
@@ -27,8 +27,8 @@ pub enum Effect {
     Resume(FlowId),
     /// End an open flow at once; what is buffered is dropped.
     Cut(FlowId, Denial),
-    /// A condition's answer turned; the user may be told.
-    ConditionChanged { condition: ConditionId, name: Arc<str>, holds: bool },
+    /// A condition began or ceased to hold; the user may be told.
+    ConditionChanged { condition: ConditionId, name: Arc<str>, answer: Answer },
     /// End the session and all its flows at once.
     End(EndReason),
 }

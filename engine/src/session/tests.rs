@@ -86,7 +86,7 @@ fn told(effects: &[Effect]) -> Vec<String> {
         Effect::Pause(_) => "pause".to_owned(),
         Effect::Resume(_) => "resume".to_owned(),
         Effect::Cut(_, denial) => format!("cut {}", denial.code()),
-        Effect::ConditionChanged { name, holds, .. } => format!("{name} {holds}"),
+        Effect::ConditionChanged { name, answer, .. } => format!("{name} {}", *answer == Ok(true)),
         Effect::End(reason) => format!("end {}", reason.code()),
     };
     effects.iter().map(tell).collect()

@@ -51,8 +51,8 @@ impl LiveSession {
                     self.note_denial(inner, flow, &denial);
                     inner.flows.remove(&flow);
                 }
-                Effect::ConditionChanged { condition, name, holds } => {
-                    self.tell_condition(inner, condition, &name, holds)
+                Effect::ConditionChanged { condition, name, answer } => {
+                    self.tell_condition(inner, condition, &name, &answer)
                 }
                 Effect::End(reason) => self.carry_out_end(inner, &reason),
             }
@@ -114,10 +114,14 @@ impl LiveSession {
         answer
     }
 
-    fn tell_condition(&self, inner: &mut Inner, id: ConditionId, name: &Arc<str>, holds: bool) {
+    fn tell_condition(&self, inner: &mut Inner, id: ConditionId, name: &Arc<str>, answer: &Answer) {
+        let holds = *answer == Ok(true);
         let mut members = Map::new();
         members.insert("condition_name".to_owned(), name.as_ref().into());
         members.insert("result".to_owned(), holds.into());
+        if let Err(failure) = answer {
+            members.insert("failure".to_owned(), failure.kind.as_str().into());
+        }
         self.note(Daemon::Session, "condition_evaluated", Weight::Event, members);
         let condition = name.to_string();
         if holds {
@@ -132,8 +136,14 @@ impl LiveSession {
         let held = definitions.map(|definitions| definitions.entitlements(&inner.granted)).unwrap_or_default();
         let guarded = held.iter().filter(|entitlement| entitlement.conditions.contains(&id));
         let entitlements = guarded.map(|entitlement| entitlement.name.clone()).collect();
-        let message =
-            definitions.and_then(|definitions| definitions.condition(id)).and_then(|condition| message_of(condition));
+        let message = match answer {
+            Err(failure) if !failure.kind.starts_remedies() => {
+                Some(format!("`{name}` could not be checked ({})", failure.kind))
+            }
+            Ok(_) | Err(_) => {
+                definitions.and_then(|definitions| definitions.condition(id)).and_then(|it| message_of(it))
+            }
+        };
         let message = message.unwrap_or_else(|| format!("`{name}` is not met"));
         self.tell(ControlDown::ConditionFalse { condition, entitlements, message });
     }
