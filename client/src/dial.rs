@@ -139,7 +139,8 @@ fn describe(error: &QuicError) -> String {
 }
 
 /// A lost peer is noticed within 10 s; a show of life every 3 s costs some 40 bytes. Peers open no streams to clients.
-const LIMITS: Limits = Limits { streams: 0, idle: Duration::from_secs(10), keep_alive: Duration::from_secs(3) };
+const LIMITS: Limits =
+    Limits { streams: 0, idle: Duration::from_secs(10), keep_alive: Duration::from_secs(3), ..Limits::DEFAULT };
 
 const RESOLVE: Duration = Duration::from_secs(5);
 const HANDSHAKE: Duration = Duration::from_secs(5);

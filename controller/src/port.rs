@@ -33,7 +33,8 @@ pub(crate) struct Port {
 
 /// The bounds of a connection, as the listener needs them.
 pub(crate) fn limits(streams: u32) -> Limits {
-    Limits { streams, ..Limits::default() }
+    // Requests are small, and anybody may connect: what a connection can make this end hold is little.
+    Limits { streams, stream_window: 128 * 1024, window: 256 * 1024, ..Limits::DEFAULT }
 }
 
 /// Accepts until `stop` changes, then closes everything.

@@ -1,7 +1,8 @@
 //! Rules: what the entitlements of one session come to once scripts have answered and names are resolved.
 //!
 //! [`scripts_needed`] and [`names_needed`] say what has to be asked of the world; [`build`] turns the answers into a
-//! [`RuleSet`]. An error never widens: a script that failed or a name without addresses yields no rule, and is reported.
+//! [`RuleSet`]. An error never widens: what an allow cannot name yields no rule, and a block or alert that cannot tell what
+//! it is about refuses everything of its protocol, direction and ports. Both are reported.
 //! Which rule wins is one table, [`Rule::rank`] (D 12.2).
 
 use std::{
@@ -76,14 +77,15 @@ pub struct Target {
 
 impl Rule {
     fn matches(&self, target: Target) -> bool {
+        self.covers_traffic(target) && self.net.contains(&target.address)
+    }
+
+    fn covers_traffic(&self, target: Target) -> bool {
         let protocol = match self.protocol {
             Protocol::Http => target.protocol == Protocol::Tcp,
             other => target.protocol == other,
         };
-        protocol
-            && self.direction == target.direction
-            && self.ports.contains(target.port)
-            && self.net.contains(&target.address)
+        protocol && self.direction == target.direction && self.ports.contains(target.port)
     }
 
     /// The precedence table of D 12.2; the greatest rank wins, position means nothing.
@@ -96,6 +98,8 @@ impl Rule {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RuleSet {
     rules: Vec<Rule>,
+    /// Blocks and alerts whose hosts or ports are not all known; their `net` means nothing.
+    vague: Vec<Rule>,
 }
 
 /// What the rules say of a target, conditions aside.
@@ -113,7 +117,12 @@ pub enum Verdict<'a> {
 
 impl RuleSet {
     /// The winning rules for a target: greatest rank, then block over alert over allow (D 35, 5).
+    ///
+    /// A block or alert that does not know all its hosts comes before everything: any target may be one of them.
     pub fn verdict(&self, target: Target) -> Verdict<'_> {
+        if let Some(rule) = self.vague.iter().find(|rule| rule.covers_traffic(target)) {
+            return if rule.effect == Effect::Alert { Verdict::Alert(rule) } else { Verdict::Block(rule) };
+        }
         let Some(best) = self.rules.iter().filter(|rule| rule.matches(target)).map(Rule::rank).max() else {
             return Verdict::NoRule;
         };
@@ -157,6 +166,8 @@ pub enum ProblemKind {
     ScriptFailed(Failure),
     /// The script answered something that is no host or port.
     BadAnswer { script: String, answer: String },
+    /// The script answered more than is taken.
+    TooManyAnswers(String),
     /// The name has no addresses.
     NameWithoutAddress(String),
     /// A host form this version does not resolve.
@@ -222,11 +233,11 @@ pub fn build<'a>(
     scripts: &ScriptAnswers,
     names: &NameAnswers,
 ) -> (RuleSet, Vec<Problem>) {
-    let mut builder = Builder { scripts, names, rules: Vec::new(), problems: Vec::new() };
+    let mut builder = Builder { scripts, names, rules: Vec::new(), vague: Vec::new(), problems: Vec::new() };
     for entitlement in entitlements.into_iter().filter(|entitlement| !entitlement.disabled) {
         builder.entitlement(entitlement);
     }
-    let rules = RuleSet { rules: builder.rules };
+    let rules = RuleSet { rules: builder.rules, vague: builder.vague };
     (rules, builder.problems)
 }
 
@@ -234,6 +245,7 @@ struct Builder<'a> {
     scripts: &'a ScriptAnswers,
     names: &'a NameAnswers,
     rules: Vec<Rule>,
+    vague: Vec<Rule>,
     problems: Vec<Problem>,
 }
 
@@ -246,33 +258,58 @@ impl Builder<'_> {
                 self.problem(&name, ProblemKind::HttpNotEnforced);
                 continue;
             }
+            let rule = |net, ports, host| Rule {
+                entitlement: entitlement.id,
+                name: name.clone(),
+                effect: action.effect,
+                protocol,
+                direction,
+                net,
+                ports,
+                host,
+            };
+            let before = self.problems.len();
             let ports = self.ports(&name, &action.traffic);
-            for (net, host) in self.nets(&name, &action.hosts) {
+            let ports_hidden = self.hides_something(before);
+            let nets = self.nets(&name, &action.hosts);
+            if action.effect != Effect::Allow && self.hides_something(before) {
+                let refused = if ports_hidden { vec![PortRange::ANY] } else { ports.clone() };
+                self.vague.extend(refused.into_iter().map(|ports| rule(EVERYWHERE, ports, "unknown".into())));
+            }
+            for (net, host) in nets {
                 for ports in &ports {
-                    let (name, effect, ports, host) = (name.clone(), action.effect, *ports, host.clone());
-                    self.push(Rule {
-                        entitlement: entitlement.id,
-                        name,
-                        effect,
-                        protocol,
-                        direction,
-                        net,
-                        ports,
-                        host,
-                    });
+                    self.push(rule(net, *ports, host.clone()));
                 }
             }
         }
     }
 
+    /// Whether problems from `before` on leave open what an action is about. A name without addresses is nobody's, so
+    /// there is nothing to block there.
+    fn hides_something(&self, before: usize) -> bool {
+        self.problems.iter().skip(before).any(|problem| match problem.kind {
+            ProblemKind::NameWithoutAddress(_) => false,
+            ProblemKind::ScriptMissing(_)
+            | ProblemKind::ScriptFailed(_)
+            | ProblemKind::BadAnswer { .. }
+            | ProblemKind::TooManyAnswers(_)
+            | ProblemKind::NotResolved(_)
+            | ProblemKind::HttpNotEnforced
+            | ProblemKind::TooManyRules => true,
+        })
+    }
+
     fn push(&mut self, rule: Rule) {
-        match self.rules.len().cmp(&MAX_RULES) {
-            std::cmp::Ordering::Less => self.rules.push(rule),
-            std::cmp::Ordering::Equal | std::cmp::Ordering::Greater => {
-                if self.problems.last().is_none_or(|last| last.kind != ProblemKind::TooManyRules) {
-                    self.problem(&rule.name, ProblemKind::TooManyRules);
-                }
-            }
+        if self.rules.len() < MAX_RULES {
+            self.rules.push(rule);
+            return;
+        }
+        if self.problems.last().is_none_or(|last| last.kind != ProblemKind::TooManyRules) {
+            self.problem(&rule.name, ProblemKind::TooManyRules);
+        }
+        let known = |vague: &Rule| vague.name == rule.name && vague.ports == rule.ports;
+        if rule.effect != Effect::Allow && !self.vague.iter().any(known) {
+            self.vague.push(rule);
         }
     }
 
@@ -358,7 +395,12 @@ impl Builder<'_> {
     /// What a script answered; a missing or failed one answers nothing and is reported.
     fn answers(&mut self, rule: &Arc<str>, script: &str) -> Vec<String> {
         match self.scripts.get(script) {
-            Some(Ok(answers)) => answers.iter().take(MAX_SCRIPT_ANSWERS).cloned().collect(),
+            Some(Ok(answers)) => {
+                if answers.len() > MAX_SCRIPT_ANSWERS {
+                    self.problem(rule, ProblemKind::TooManyAnswers(script.to_owned()));
+                }
+                answers.iter().take(MAX_SCRIPT_ANSWERS).cloned().collect()
+            }
             Some(Err(failure)) => {
                 self.problem(rule, ProblemKind::ScriptFailed(failure.clone()));
                 Vec::new()
@@ -399,6 +441,9 @@ fn protocol_of(traffic: &Traffic) -> Option<(Protocol, Direction)> {
         Traffic::Exclude => return None,
     })
 }
+
+/// Stands where a vague rule has no network of its own.
+const EVERYWHERE: IpNet = IpNet::V4(ipnet::Ipv4Net::new_assert(std::net::Ipv4Addr::UNSPECIFIED, 0));
 
 /// Most answers taken of one script.
 const MAX_SCRIPT_ANSWERS: usize = 10_000;

@@ -136,6 +136,7 @@ fn is_special(address: IpAddr) -> bool {
                 || address.is_loopback()
                 || address.is_multicast()
                 || address.is_unicast_link_local()
+                || METADATA_V6.contains(&address)
                 || embedded.is_some_and(is_special_v4)
         }
     }
@@ -144,12 +145,17 @@ fn is_special(address: IpAddr) -> bool {
 fn is_special_v4(address: Ipv4Addr) -> bool {
     let [first, ..] = address.octets();
     // 0/8 is this network, 240/4 is reserved and holds the broadcast address.
-    first == 0 || first >= 240 || address.is_loopback() || address.is_link_local() || address.is_multicast()
+    let nobodys =
+        first == 0 || first >= 240 || address.is_loopback() || address.is_link_local() || address.is_multicast();
+    nobodys || METADATA_V4.contains(&address)
 }
 
-/// The IPv4 address inside a mapped, compatible or translated (64:ff9b::/96) IPv6 one.
+/// The IPv4 address inside a mapped, compatible, translated (64:ff9b::/96) or 6to4 (2002::/16) IPv6 one.
 fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let [a, b, c, d, e, f, high, low] = address.segments();
+    if a == 0x2002 {
+        return Some(Ipv4Addr::from((u32::from(b) << 16) | u32::from(c)));
+    }
     let prefix = [a, b, c, d, e, f];
     let holds = [[0; 6], [0, 0, 0, 0, 0, 0xffff], [0x64, 0xff9b, 0, 0, 0, 0]].contains(&prefix);
     holds.then(|| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)))
@@ -161,6 +167,10 @@ fn is_own(address: IpAddr) -> bool {
     let bound = std::net::UdpSocket::bind(SocketAddr::new(address, 0));
     !matches!(bound, Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable)
 }
+
+/// Metadata services of clouds that are not link-local; they hand credentials to whoever reaches them from the machine.
+const METADATA_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16)];
+const METADATA_V6: [Ipv6Addr; 1] = [Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254)];
 
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
@@ -190,6 +200,10 @@ mod tests {
             "::ffff:127.0.0.1",
             "::127.0.0.1",
             "64:ff9b::169.254.169.254",
+            "2002:7f00:1::1",
+            "100.100.100.200",
+            "168.63.129.16",
+            "fd00:ec2::254",
         ];
         for address in never {
             assert!(guarded(address, &[]), "{address}");

@@ -45,7 +45,7 @@ pub(crate) async fn dial(controller: &str, tls: rustls::ClientConfig) -> Result<
     for address in addresses {
         let any: SocketAddr =
             if address.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
-        let limits = Limits { streams: 0, idle: SILENCE * 2, keep_alive: SILENCE / 2 };
+        let limits = Limits { streams: 0, idle: SILENCE * 2, keep_alive: SILENCE / 2, ..Limits::DEFAULT };
         match Dialer::bind(any)?.dial(address, CONTROLLER_NAME, tls.clone(), limits).await {
             Ok(carrier) => return Ok(carrier),
             Err(error) => outcome = Err(error.into()),

@@ -32,15 +32,30 @@ pub const GATEWAY_ALPN: &[u8] = b"portcullis-gateway/1";
 pub struct Limits {
     /// Streams the peer may have open at once.
     pub streams: u32,
+    /// Most bytes of one stream that wait here to be read. Bounds a stream's speed to this much per round trip.
+    pub stream_window: u32,
+    /// Most bytes of the whole connection that wait here to be read: what a peer can make this end hold.
+    pub window: u32,
     /// Silence after which the connection counts as lost.
     pub idle: Duration,
     /// How often an idle end shows that it lives; below `idle`.
     pub keep_alive: Duration,
 }
 
+impl Limits {
+    /// What a connection gets unless there is a reason for other bounds.
+    pub const DEFAULT: Self = Self {
+        streams: 1024,
+        stream_window: 1024 * 1024,
+        window: 32 * 1024 * 1024,
+        idle: Duration::from_secs(30),
+        keep_alive: Duration::from_secs(8),
+    };
+}
+
 impl Default for Limits {
     fn default() -> Self {
-        Self { streams: 1024, idle: Duration::from_secs(30), keep_alive: Duration::from_secs(8) }
+        Self::DEFAULT
     }
 }
 
@@ -132,6 +147,8 @@ impl Listener {
         let crypto = QuicServerConfig::try_from(tls).map_err(QuicError::Settings)?;
         let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
         config.transport_config(transport(limits));
+        // Who comes from another address is admitted anew, because conditions and pins were decided for the old one.
+        config.migration(false);
         let endpoint = Endpoint::server(config, address).map_err(|source| QuicError::Socket { address, source })?;
         Ok(Self { endpoint })
     }
@@ -226,6 +243,8 @@ fn transport(limits: Limits) -> Arc<TransportConfig> {
     let mut config = TransportConfig::default();
     config.max_concurrent_bidi_streams(VarInt::from_u32(limits.streams));
     config.max_concurrent_uni_streams(VarInt::from_u32(0));
+    config.stream_receive_window(VarInt::from_u32(limits.stream_window));
+    config.receive_window(VarInt::from_u32(limits.window));
     config.max_idle_timeout(IdleTimeout::try_from(limits.idle).ok());
     config.keep_alive_interval(Some(limits.keep_alive));
     Arc::new(config)

@@ -187,7 +187,7 @@ fn worker() -> WorkerCommand {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     let program = PROGRAM.get_or_init(|| {
         let built = Command::new(env!("CARGO"))
-            .args(["build", "--locked", "-p", "sandbox", "--bin", "script-worker"])
+            .args(["build", "--locked", "--workspace", "--bin", "script-worker"])
             .output()
             .unwrap();
         assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));

@@ -267,7 +267,7 @@ pub fn worker() -> WorkerCommand {
 
 fn build_worker(directory: &Path, workspace: &Path) {
     let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--package", "sandbox", "--bin", "script-worker"]).current_dir(workspace);
+    build.args(["build", "--quiet", "--workspace", "--bin", "script-worker"]).current_dir(workspace);
     if directory.ends_with("release") {
         build.arg("--release");
     }

@@ -113,6 +113,45 @@ fn errors_yield_no_rule_and_are_reported() {
     );
 }
 
+#[track_caller]
+fn check_block(hosts: &[&str], ports: &[&str], to: Target, blocked: bool) {
+    let failure =
+        Failure { kind: FailureKind::Timeout, script: "slow".into(), message: "".into(), line: None, column: None };
+    let scripts = ScriptAnswers::from([
+        ("slow".to_owned(), Err(failure)),
+        ("odd".to_owned(), Ok(vec!["10.0.0.9".to_owned(), "not a host".to_owned()])),
+        ("ports".to_owned(), Ok(vec!["443".to_owned(), "many".to_owned()])),
+    ]);
+    let granted = [
+        entitlement(1, vec![tcp(Effect::Allow, &["10.0.0.5"], &["443", "22"])]),
+        entitlement(2, vec![tcp(Effect::Block, hosts, ports)]),
+    ];
+    let (rules, _) = build(&granted, &scripts, &NameAnswers::new());
+    assert_eq!(matches!(rules.verdict(to), Verdict::Block(_)), blocked);
+}
+
+#[test]
+fn a_block_that_cannot_tell_its_hosts_blocks_all_of_its_ports() {
+    for host in ["script://slow", "script://gone", "script://odd", "aws://tag:x"] {
+        check_block(&[host], &["443"], target("10.0.0.5", 443), true);
+        check_block(&[host], &["443"], target("10.0.0.5", 22), false);
+    }
+    check_block(&["10.0.0.9"], &["script://slow"], target("10.0.0.5", 22), true);
+    check_block(&["10.0.0.9"], &["script://ports"], target("10.0.0.5", 22), true);
+    check_block(&["lost.example.com"], &["443"], target("10.0.0.5", 443), false);
+    check_block(&["10.0.0.9"], &["443"], target("10.0.0.5", 443), false);
+}
+
+#[test]
+fn an_allow_with_a_broken_script_allows_only_what_is_known() {
+    let scripts = ScriptAnswers::from([("ports".to_owned(), Ok(vec!["443".to_owned(), "many".to_owned()]))]);
+    let granted = [entitlement(1, vec![tcp(Effect::Allow, &["10.0.0.5"], &["script://ports", "script://gone"])])];
+    let (rules, _) = build(&granted, &scripts, &NameAnswers::new());
+    assert!(matches!(rules.verdict(target("10.0.0.5", 443)), Verdict::Allow(_)));
+    assert_eq!(rules.verdict(target("10.0.0.5", 22)), Verdict::NoRule);
+    assert_eq!(rules.verdict(target("10.0.0.6", 443)), Verdict::NoRule);
+}
+
 #[test]
 fn an_action_without_ports_or_hosts_permits_nothing() {
     check(vec![tcp(Effect::Allow, &["10.0.0.5"], &[])], target("10.0.0.5", 443), "none");

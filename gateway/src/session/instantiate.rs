@@ -231,6 +231,7 @@ fn described(problem: &Problem) -> Map<String, Value> {
         ProblemKind::ScriptMissing(name) => format!("script `{name}` does not exist or is of another type"),
         ProblemKind::ScriptFailed(failure) => failure.to_string(),
         ProblemKind::BadAnswer { script, answer } => format!("script `{script}` answered `{}`", short(answer)),
+        ProblemKind::TooManyAnswers(script) => format!("script `{script}` answered more than is taken"),
         ProblemKind::NameWithoutAddress(name) => format!("`{name}` has no address"),
         ProblemKind::NotResolved(host) => format!("`{}` is not resolved by this version", short(host)),
         ProblemKind::HttpNotEnforced => "HTTP rules are not enforced by this version and permit nothing".to_owned(),

@@ -223,7 +223,7 @@ fn worker() -> WorkerCommand {
         let deps = std::env::current_exe().unwrap();
         let program = deps.parent().unwrap().parent().unwrap().join("script-worker");
         if !program.exists() {
-            let built = Command::new(env!("CARGO")).args(["build", "-p", "sandbox", "--bin", "script-worker"]).status();
+            let built = Command::new(env!("CARGO")).args(["build", "--workspace", "--bin", "script-worker"]).status();
             assert!(built.unwrap().success());
         }
         program
