@@ -32,14 +32,14 @@ struct Args {
     /// Runs; the median over them is printed.
     #[arg(long, default_value_t = 3)]
     runs: u32,
-    /// `cut`: cuts of each case in one run.
+    /// `cut`: cuts in one run, half by revocation and half by an edit.
     #[arg(long, default_value_t = 2000)]
     cuts: u32,
     /// `cut`: idle sessions beside the one that is cut.
     #[arg(long, default_value_t = 1000)]
     idle: u32,
-    /// `signin`: seconds per row.
-    #[arg(long, default_value_t = 10)]
+    /// `signin`: seconds per row and run.
+    #[arg(long, default_value_t = 4)]
     seconds: u64,
 }
 

@@ -287,6 +287,8 @@ pub trait Store: Send + Sync + 'static {
     fn key(&self, name: &str) -> StoreFuture<'_, Option<Vec<u8>>>;
     /// Token rows, newest first, at most 10,000.
     fn tokens(&self, filter: TokenFilter) -> StoreFuture<'_, Vec<TokenRow>>;
+    /// When the last of all tokens expires; `None` without tokens.
+    fn latest_expiry(&self) -> StoreFuture<'_, Option<OffsetDateTime>>;
     /// All registered devices.
     fn devices(&self) -> StoreFuture<'_, Vec<DeviceRow>>;
     /// The registered devices of one user.

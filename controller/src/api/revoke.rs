@@ -183,10 +183,10 @@ pub(crate) async fn revoke(
 ) -> Result<Arc<Committed>, ApiError> {
     let config = api.controller.config.current();
     let now = api.controller.now();
-    let live = live_tokens(api, reach.ending(), now).await?;
+    let latest = api.controller.store.latest_expiry().await?;
     let steps = reach.steps(revocation.per_second);
     let last = steps.iter().map(|(_, offset)| *offset).max().unwrap_or(Duration::ZERO);
-    let forget_after = forget_after(&config, &live, now) + revocation.delay + last;
+    let forget_after = forget_after(&config, latest, now) + revocation.delay + last;
     let effective = |offset: Duration| now + revocation.delay + offset;
     let mut transaction = Transaction { ops: also, audit: Vec::new() };
     for (ending, offset) in steps {
@@ -241,11 +241,9 @@ pub(crate) fn longest_life(config: &Config, now: OffsetDateTime) -> OffsetDateTi
 }
 
 /// When every token decided before now has expired. Lives may have been longer when older tokens were issued.
-fn forget_after(config: &Config, live: &[TokenRow], now: OffsetDateTime) -> OffsetDateTime {
-    if live.len() >= ROWS_AT_MOST {
-        return now + Duration::minutes(MAX_LIFETIME_MINUTES);
-    }
-    live.iter().map(|row| row.expires).chain([longest_life(config, now)]).max().unwrap_or(now)
+fn forget_after(config: &Config, latest: Option<OffsetDateTime>, now: OffsetDateTime) -> OffsetDateTime {
+    let longest = longest_life(config, now);
+    latest.map_or(longest, |latest| latest.max(longest))
 }
 
 impl Revocation {
@@ -261,13 +259,6 @@ impl Revocation {
 }
 
 impl Reach {
-    fn ending(&self) -> DnEnding {
-        match self {
-            Self::AtOnce(ending) | Self::Paced(ending, _) => ending.clone(),
-            Self::Listed(_) => DnEnding::All,
-        }
-    }
-
     /// Endings with their offsets from the first moment, at most [`MAX_RULES`] and one.
     fn steps(self, per_second: f64) -> Vec<(DnEnding, Duration)> {
         let (shares, rest) = match self {
@@ -297,6 +288,4 @@ const MIN_PACE: f64 = 0.1;
 const MAX_PACE: f64 = 10_000.0;
 /// Rules one request may make. Every token is held against every rule, so their number is bounded.
 const MAX_RULES: usize = 1000;
-/// Rows the store answers at most.
-const ROWS_AT_MOST: usize = 10_000;
 const MAX_TEXT_BYTES: usize = 4096;

@@ -190,6 +190,10 @@ impl Store for SqliteStore {
         Box::pin(async move { Ok(read::devices(&mut *self.reader().await?).await?) })
     }
 
+    fn latest_expiry(&self) -> StoreFuture<'_, Option<OffsetDateTime>> {
+        Box::pin(async move { Ok(read::latest_expiry(&mut *self.reader().await?).await?) })
+    }
+
     fn devices_of(&self, user: &UserName) -> StoreFuture<'_, Vec<DeviceRow>> {
         let user = user.clone();
         Box::pin(async move { Ok(read::devices_of(&mut *self.reader().await?, &user).await?) })

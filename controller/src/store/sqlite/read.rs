@@ -116,6 +116,12 @@ pub(super) async fn devices(connection: &mut SqliteConnection) -> sqlx::Result<V
     rows.iter().map(device).collect()
 }
 
+/// When the last of all tokens expires.
+pub(super) async fn latest_expiry(connection: &mut SqliteConnection) -> sqlx::Result<Option<OffsetDateTime>> {
+    let row = sqlx::query("SELECT max(expires) FROM token").fetch_one(connection).await?;
+    Columns::of(&row).optional_time()
+}
+
 /// The registered devices of one user.
 pub(super) async fn devices_of(connection: &mut SqliteConnection, user: &UserName) -> sqlx::Result<Vec<DeviceRow>> {
     let rows = sqlx::query(

@@ -279,7 +279,9 @@ pub(super) async fn a_revocation_marks_the_rows_it_covers(home: &impl Home) {
         TokenRow { site: Some(site), ..token(Entitlement, name(1, "ana", "local")) },
         TokenRow { expires: NOW, ..token(Claims, name(1, "ana", "local")) },
     ];
+    assert_eq!(store.latest_expiry().await.unwrap(), None);
     transact(store.as_ref(), ops(rows.clone().map(Op::InsertToken))).await;
+    assert_eq!(store.latest_expiry().await.unwrap(), rows.iter().map(|row| row.expires).max());
     let check = async |revocation: NewRevocation, expected: &[usize], at: OffsetDateTime| {
         let committed = transact(store.as_ref(), told([Op::Revoke(revocation)], "token_revoked")).await;
         assert_eq!(committed.revocations[0].seq, committed.seq.unwrap());
