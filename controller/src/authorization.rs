@@ -124,7 +124,7 @@ pub(crate) async fn decide(
         return Err(Denied::Unreadable(object));
     }
     let value = Arc::new(claims_value(claims, responses));
-    let run = |scripts| Batch { claims: value.clone(), now, scripts, criteria: catalog.criteria.clone() };
+    let run = |scripts| Batch::new(value.clone(), now, scripts, catalog.criteria.clone());
     if !catalog.stops.scripts.is_empty() {
         let answers = ask(c, run(catalog.stops.scripts.clone()), &catalog.stops.policies).await;
         authorize::check_stops(answers).map_err(Denied::Stopped)?;

@@ -73,6 +73,8 @@ pub enum FailureKind {
     WrongResult,
     /// Too much work was queued; the script was never started.
     Overloaded,
+    /// The script kept failing in a way that costs others and is not run until it is edited.
+    Quarantined,
 }
 
 impl FailureKind {
@@ -90,6 +92,7 @@ impl FailureKind {
             Self::SecretMissing => "secret-missing",
             Self::WrongResult => "wrong-result",
             Self::Overloaded => "overloaded",
+            Self::Quarantined => "quarantined",
         }
     }
 
@@ -104,7 +107,8 @@ impl FailureKind {
             | Self::Crash
             | Self::HttpRefused
             | Self::SecretMissing
-            | Self::Overloaded => false,
+            | Self::Overloaded
+            | Self::Quarantined => false,
         }
     }
 }

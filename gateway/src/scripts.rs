@@ -54,7 +54,7 @@ impl Scripts {
 
     async fn run(&self, scripts: Vec<Script>, claims: Arc<Value>, now: OffsetDateTime) -> Vec<RunRecord> {
         let _turn = self.turns.acquire().await;
-        let batch = Batch { claims, now, scripts, criteria: Arc::from([]) };
+        let batch = Batch::new(claims, now, scripts, Arc::from([]));
         self.sandbox.evaluate(batch).await
     }
 }

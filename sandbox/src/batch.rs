@@ -8,6 +8,9 @@ use engine::script::{Failure, ScriptKind};
 use serde_json::Value;
 use time::OffsetDateTime;
 
+use crate::http::HttpCall;
+use crate::secrets::Secrets;
+
 /// One script as its author wrote it.
 #[derive(Debug, Clone)]
 pub struct Script {
@@ -31,6 +34,30 @@ pub struct Batch {
     pub scripts: Vec<Script>,
     /// What policies and criteria can call by name.
     pub criteria: Arc<[Script]>,
+    /// Secrets the scripts may name.
+    pub secrets: Secrets,
+    /// For whom it runs, such as a user's name: quotas are kept by it. Empty when it is nobody.
+    pub subject: Arc<str>,
+    /// Where to run; [`LaneChoice::Auto`] unless an author compares lanes.
+    pub lane: LaneChoice,
+}
+
+impl Batch {
+    /// A batch without secrets, for nobody, in whichever lane.
+    pub fn new(claims: Arc<Value>, now: OffsetDateTime, scripts: Vec<Script>, criteria: Arc<[Script]>) -> Self {
+        Self { claims, now, scripts, criteria, secrets: Secrets::default(), subject: "".into(), lane: LaneChoice::Auto }
+    }
+}
+
+/// Which lane a batch may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LaneChoice {
+    /// The cheapest that each script is proved for.
+    #[default]
+    Auto,
+    /// This one. A script that is not proved for it fails as [`FailureKind::Syntax`](engine::script::FailureKind::Syntax), with what stands
+    /// against it as the message.
+    Only(Lane),
 }
 
 /// How one run ended and what it took.
@@ -50,6 +77,10 @@ pub struct RunRecord {
     pub lane: Lane,
     /// Claims it names, such as `user.groups`; `*` when it takes all of them.
     pub claims_read: Vec<String>,
+    /// Its HTTP calls, in order.
+    pub http_calls: Vec<HttpCall>,
+    /// What it gave to `auditLog`, in order.
+    pub audit: Vec<String>,
 }
 
 /// What reading a script on save told about it.

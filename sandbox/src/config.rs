@@ -1,8 +1,12 @@
 //! Settings of the sandbox and the fixed bounds both sides of a worker's socket agree on.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::http::{HttpBackend, NoHttp};
 
 /// Longest script in bytes.
 pub(crate) const MAX_SOURCE: usize = 64 * 1024;
@@ -27,7 +31,7 @@ pub struct WorkerCommand {
 }
 
 /// Settings of the sandbox.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SandboxConfig {
     /// How to start a worker.
     pub worker: WorkerCommand,
@@ -48,6 +52,27 @@ pub struct SandboxConfig {
     pub queue: usize,
     /// Longest wait for a worker before a batch is answered as overloaded; default 10 s. It does not count against the runs.
     pub queue_wait: Duration,
+    /// Carries the scripts' HTTP calls; default refuses them.
+    pub http: Arc<dyn HttpBackend>,
+    /// Workers that may wait for HTTP at once, beside `workers`; default 64. Each costs about 10 MiB while it waits.
+    pub parked: usize,
+    /// Of those, how many one script may have; default 32.
+    pub parked_per_script: usize,
+    /// Of those, how many one subject may have; default 4.
+    pub parked_per_subject: usize,
+    /// Longest wait of a script that names an HTTP function for its turn; default 60 s. It does not count against the run.
+    pub parked_wait: Duration,
+    /// Read-only members that Java strings and lists have and Nashorn lets scripts use; default on.
+    pub java_members: bool,
+}
+
+impl fmt::Debug for SandboxConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SandboxConfig")
+            .field("worker", &self.worker)
+            .field("workers", &self.workers)
+            .finish_non_exhaustive()
+    }
 }
 
 impl SandboxConfig {
@@ -64,6 +89,12 @@ impl SandboxConfig {
             memory: 128 * 1024 * 1024,
             queue: 1024,
             queue_wait: Duration::from_secs(10),
+            http: Arc::new(NoHttp),
+            parked: 64,
+            parked_per_script: 32,
+            parked_per_subject: 4,
+            parked_wait: Duration::from_secs(60),
+            java_members: true,
         }
     }
 }

@@ -10,12 +10,16 @@
 
 mod batch;
 mod config;
+mod http;
+mod secrets;
 mod supervisor;
 mod wire;
 mod worker;
 
-pub use batch::{Admission, Batch, RunRecord, Script};
+pub use batch::{Admission, Batch, LaneChoice, RunRecord, Script};
 pub use config::{SandboxConfig, WorkerCommand};
 pub use engine::script::lanes::Lane;
+pub use http::{HttpBackend, HttpCall, HttpFailure, HttpFuture, HttpMethod, HttpOutcome, HttpRequest, NoHttp};
+pub use secrets::{NoOrigin, Origin, Secret, Secrets};
 pub use supervisor::{Layers, Sandbox, StartError};
 pub use worker::{WorkerAllocator, worker_main};

@@ -3,9 +3,11 @@
 //! Bodies are written by hand: a tag, then fields in order; numbers little endian, texts and lists with a u32 length before them.
 //! Reading never trusts a length: what does not fit is a [`Malformed`] frame, and the reader ends the connection.
 
+mod call;
 mod codec;
 mod message;
 
+pub(crate) use call::{HostCall, HostReply, HttpCallWire};
 pub(crate) use codec::{Malformed, frame, frame_length};
 pub(crate) use message::{AdmitRequest, Answer, BatchRequest, FromWorker, Hello, Limits, ToWorker, WireScript};
 

@@ -77,6 +77,7 @@ fn serve(mut socket: UnixStream, layers: u32) -> Result<(), ServeError> {
                 let answer = runner.admit(&admit.script);
                 send(&mut socket, &mut out, &FromWorker::Admission(answer))?;
             }
+            ToWorker::Reply(_) => return Err(Malformed("a reply to no call").into()),
         }
         runner.idle(&mut || socket_has_work(&socket));
     }

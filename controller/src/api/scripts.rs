@@ -105,12 +105,7 @@ impl TestRequest {
             source: script.expression.as_str().into(),
         });
         let script = Script { name: "test".into(), kind, source: self.expression.as_str().into() };
-        let batch = Batch {
-            claims: Arc::new(self.claims.clone()),
-            now: self.now,
-            scripts: vec![script],
-            criteria: criteria.collect(),
-        };
+        let batch = Batch::new(Arc::new(self.claims.clone()), self.now, vec![script], criteria.collect());
         let record = api.controller.sandbox.evaluate(batch).await.into_iter().next();
         match record {
             Some(RunRecord { result: Err(failure), .. }) if failure.kind == FailureKind::Overloaded => {

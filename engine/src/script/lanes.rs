@@ -24,6 +24,8 @@ pub use names::is_reserved_global;
 /// Where a script runs; never visible in its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Lane {
+    /// Our own evaluator, in process: bounded, without I/O, for the part of the language it covers exactly.
+    Native,
     /// A prepared context of a worker, shared with other warm scripts.
     Warm,
     /// A context of its own.
@@ -34,6 +36,7 @@ impl Lane {
     /// The name used in records, on the command line and in messages.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Native => "native",
             Self::Warm => "warm",
             Self::Fresh => "fresh",
         }

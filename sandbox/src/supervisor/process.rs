@@ -228,7 +228,7 @@ fn handshake(mut stream: &StdStream) -> io::Result<Hello> {
     stream.read_exact(&mut body)?;
     match FromWorker::read(&body).map_err(invalid)? {
         FromWorker::Hello(hello) => Ok(hello),
-        FromWorker::Answer(_) | FromWorker::Admission(_) | FromWorker::OutOfMemory => {
+        FromWorker::Answer(_) | FromWorker::Admission(_) | FromWorker::Call(_) | FromWorker::OutOfMemory => {
             Err(invalid(Malformed("no greeting")))
         }
     }

@@ -235,7 +235,17 @@ fn wire(script: &Script) -> WireScript<'_> {
 
 fn record(script: &Script, answer: Answer) -> RunRecord {
     let Answer { result, output, duration, instructions, lane, claims_read, cpu: _, retire: _ } = answer;
-    RunRecord { script: Arc::clone(&script.name), result, output, duration, instructions, lane, claims_read }
+    RunRecord {
+        script: Arc::clone(&script.name),
+        result,
+        output,
+        duration,
+        instructions,
+        lane,
+        claims_read,
+        http_calls: Vec::new(),
+        audit: Vec::new(),
+    }
 }
 
 fn failed(script: &Script, kind: FailureKind, message: String, duration: Duration) -> RunRecord {
@@ -247,6 +257,8 @@ fn failed(script: &Script, kind: FailureKind, message: String, duration: Duratio
         instructions: 0,
         lane: Lane::Fresh,
         claims_read: Vec::new(),
+        http_calls: Vec::new(),
+        audit: Vec::new(),
     }
 }
 

@@ -6,6 +6,7 @@ use engine::script::lanes::Lane;
 use engine::script::{Failure, FailureKind, ScriptKind};
 use serde_json::Value;
 
+use super::call::{HostCall, HostReply};
 use super::codec::{Malformed, Reader, Writer};
 use crate::batch::Admission;
 
@@ -56,6 +57,8 @@ pub(crate) struct AdmitRequest<'a> {
 pub(crate) enum ToWorker<'a> {
     Batch(BatchRequest<'a>),
     Admit(AdmitRequest<'a>),
+    /// The answer to the worker's call.
+    Reply(HostReply),
 }
 
 /// How one run ended.
@@ -79,16 +82,20 @@ pub(crate) enum FromWorker {
     Hello(Hello),
     Answer(Answer),
     Admission(Result<Admission, Failure>),
+    /// The running script asks for something; the worker waits for the reply.
+    Call(HostCall),
     /// The memory cap was reached; the worker is ending.
     OutOfMemory,
 }
 
 const BATCH: u8 = 1;
 const ADMIT: u8 = 2;
+const REPLY: u8 = 3;
 const HELLO: u8 = 11;
 const ANSWER: u8 = 12;
 const ADMISSION: u8 = 13;
 const OUT_OF_MEMORY: u8 = 14;
+const CALL: u8 = 15;
 
 impl ToWorker<'_> {
     pub(crate) fn write(&self, to: &mut Writer<'_>) {
@@ -105,6 +112,10 @@ impl ToWorker<'_> {
                 to.u8(ADMIT);
                 admit.limits.write(to);
                 admit.script.write(to);
+            }
+            Self::Reply(reply) => {
+                to.u8(REPLY);
+                reply.write(to);
             }
         }
     }
@@ -124,6 +135,7 @@ impl<'a> ToWorker<'a> {
             ADMIT => {
                 Self::Admit(AdmitRequest { limits: Limits::read(&mut from)?, script: WireScript::read(&mut from)? })
             }
+            REPLY => Self::Reply(HostReply::read(&mut from)?),
             _ => return Err(Malformed("unknown tag")),
         };
         from.end()?;
@@ -159,6 +171,10 @@ impl FromWorker {
                 to.u8(0);
                 write_failure(failure, to);
             }
+            Self::Call(call) => {
+                to.u8(CALL);
+                call.write(to);
+            }
             Self::OutOfMemory => to.u8(OUT_OF_MEMORY),
         }
     }
@@ -175,6 +191,7 @@ impl FromWorker {
                 claims: read_texts(&mut from)?,
             })),
             ADMISSION => Self::Admission(Err(read_failure(&mut from)?)),
+            CALL => Self::Call(HostCall::read(&mut from)?),
             OUT_OF_MEMORY => Self::OutOfMemory,
             _ => return Err(Malformed("unknown tag")),
         };
@@ -321,7 +338,7 @@ const KINDS: [ScriptKind; 7] = [
     ScriptKind::UserClaim,
 ];
 
-const FAILURES: [FailureKind; 11] = [
+const FAILURES: [FailureKind; 12] = [
     FailureKind::Syntax,
     FailureKind::Type,
     FailureKind::Thrown,
@@ -333,4 +350,5 @@ const FAILURES: [FailureKind; 11] = [
     FailureKind::SecretMissing,
     FailureKind::WrongResult,
     FailureKind::Overloaded,
+    FailureKind::Quarantined,
 ];

@@ -54,7 +54,7 @@ pub fn batch(scripts: Vec<Script>) -> Batch {
 
 pub fn batch_with(scripts: Vec<Script>, criteria: Vec<Script>) -> Batch {
     // 2026-01-05 is a Monday.
-    Batch { claims: Arc::new(claims()), now: datetime!(2026-01-05 09:00:00 UTC), scripts, criteria: criteria.into() }
+    Batch::new(Arc::new(claims()), datetime!(2026-01-05 09:00:00 UTC), scripts, criteria.into())
 }
 
 pub async fn run(sandbox: &Sandbox, kind: ScriptKind, source: &str) -> RunRecord {
