@@ -14,7 +14,9 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::world::{ADMIN_PASSWORD, ALWAYS, ConnectedClient, Controller, DEFAULT_SITE, start_gateway};
+use crate::world::{
+    ADMIN_PASSWORD, ALWAYS, Api, ConnectedClient, Controller, DEFAULT_SITE, Process, start_client, start_gateway,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_decision_leaves_a_record_with_its_reason() {
@@ -24,11 +26,7 @@ async fn every_decision_leaves_a_record_with_its_reason() {
     let _gateway = start_gateway(dir.path(), &admin).await;
     let (granted, refused) = (echo_server().await, echo_server().await);
     let post = |kind: &'static str, body: Value| admin.expect(Method::POST, kind, Some(body), StatusCode::OK);
-    post(
-        "local-users",
-        json!({ "name": "eve", "firstName": "Eve", "lastName": "Ericson", "password": "eve-Password-1" }),
-    )
-    .await;
+    add_user(&admin, "eve").await;
     let port = &granted.rsplit(':').next().unwrap().to_owned();
     let actions = json!([{ "subtype": "tcp_up", "action": "allow", "hosts": ["127.0.0.1"], "ports": [port] }]);
     let entitlement = json!({ "name": "echo", "site": DEFAULT_SITE, "conditions": [ALWAYS], "actions": actions });
@@ -50,7 +48,14 @@ async fn every_decision_leaves_a_record_with_its_reason() {
     admin.expect(Method::PUT, "token-records/revoked/by-dn/CN=eve,OU=local", Some(revocation), StatusCode::OK).await;
     assert!(matches!(allowed.read(&mut answer).await, Ok(0) | Err(_)), "a revoked session carried data");
 
+    renew_and_sign_out(dir.path(), &controller, &admin).await;
+    let _stopped = start_stopped(dir.path(), &controller, &admin).await;
+
     let wanted: &[(&str, &[(&str, &str)])] = &[
+        ("device_claims_issued", &[("distinguished_name_user", "sam"), ("device_claims_token_id", "")]),
+        ("token_renewed", &[("distinguished_name_user", "sam"), ("claims_token_id", "")]),
+        ("token_revoked", &[("distinguished_name_user", "sam"), ("reason", "signed out")]),
+        ("authorization_failed", &[("distinguished_name_user", "kim"), ("policy", "nobody called kim")]),
         ("authentication_failed", &[("distinguished_name_user", "eve"), ("reason", "")]),
         ("authentication_succeeded", &[("distinguished_name_user", "eve"), ("claims_token_id", "")]),
         (
@@ -79,9 +84,39 @@ async fn every_decision_leaves_a_record_with_its_reason() {
         assert!(Instant::now() < deadline, "no record of {missing:?} among {records:#?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    let secrets = ["eve-Password-1", "wrong-Password-1", ADMIN_PASSWORD, "eyJ"];
+    let secrets = ["-Password-1", ADMIN_PASSWORD, "eyJ"];
     let all = serde_json::to_string(&logs(dir.path())).unwrap();
     assert!(secrets.iter().all(|secret| !all.contains(secret)), "a secret stands in the audit log");
+}
+
+/// A client that renews and signs out, as its user tells it to.
+async fn renew_and_sign_out(dir: &Path, controller: &Controller, admin: &Api) {
+    add_user(admin, "sam").await;
+    let _client = ConnectedClient::start(dir, controller, "sam", "sam-Password-1", &[]).await;
+    let data = dir.join("sam-data");
+    for command in ["renew", "sign-out"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+            .args(["client", command, "--data"])
+            .arg(&data)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// A client whose user a Stop policy keeps out.
+async fn start_stopped(dir: &Path, controller: &Controller, admin: &Api) -> Process {
+    add_user(admin, "kim").await;
+    let policy =
+        json!({ "name": "nobody called kim", "type": "Stop", "expression": "return claims.user.username === 'kim';" });
+    admin.expect(Method::POST, "policies", Some(policy), StatusCode::OK).await;
+    start_client(dir, controller, "kim", "kim-Password-1", &[])
+}
+
+async fn add_user(admin: &Api, name: &str) {
+    let user =
+        json!({ "name": name, "firstName": name, "lastName": "Example", "password": format!("{name}-Password-1") });
+    admin.expect(Method::POST, "local-users", Some(user), StatusCode::OK).await;
 }
 
 /// A member fits when its text holds the wanted text; numbers and lists count by their JSON.
@@ -92,7 +127,7 @@ fn fits(record: &Value, event: &str, members: &[(&str, &str)]) -> bool {
     record["event_type"] == event && members.iter().all(holds)
 }
 
-async fn wrong_password(controller: &Controller, admin: &crate::world::Api) {
+async fn wrong_password(controller: &Controller, admin: &Api) {
     let body = json!({ "providerName": "local", "username": "eve", "password": "wrong-Password-1", "deviceId": uuid::Uuid::new_v4() });
     controller.api().expect(Method::POST, "login", Some(body), StatusCode::UNAUTHORIZED).await;
     admin.expect(Method::GET, "sites", None, StatusCode::OK).await;

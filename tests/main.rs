@@ -1,6 +1,6 @@
 //! End-to-end tests over real processes: one binary, a module per subject.
 
-#![cfg(all(feature = "controller", feature = "gateway", feature = "client", feature = "ctl"))]
+#![cfg(all(feature = "controller", feature = "gateway", feature = "client", feature = "ctl", feature = "script"))]
 
 // The lints that tests are free of know them by this attribute.
 #[cfg(test)]
@@ -15,5 +15,9 @@ mod crash;
 mod ctl;
 #[cfg(test)]
 mod dev;
+#[cfg(test)]
+mod script;
+#[cfg(test)]
+mod scripts;
 #[cfg(test)]
 mod world;

@@ -50,33 +50,39 @@ pub struct Controller {
     pub authority: PathBuf,
     pub client_address: String,
     pub fingerprint: String,
+    /// What its ready file says.
+    pub facts: Value,
 }
 
 impl Controller {
     /// Starts a controller on `dir`; the second start in a folder is a restart.
     pub async fn start(dir: &Path) -> Self {
+        Self::start_with(dir, &[]).await
+    }
+
+    /// As [`Controller::start`], with more arguments.
+    pub async fn start_with(dir: &Path, more: &[&str]) -> Self {
         let password = dir.join("admin-password");
         std::fs::write(&password, ADMIN_PASSWORD).unwrap();
         let ready = dir.join("controller.json");
         // A file that was never there is as good as one that is gone.
         let _ = std::fs::remove_file(&ready);
-        let process = Process::start(
-            dir,
-            "controller",
-            &[
-                &"controller",
-                &"--data",
-                &dir.join("data"),
-                &"--client-listen",
-                &"127.0.0.1:0",
-                &"--admin-listen",
-                &"127.0.0.1:0",
-                &"--admin-password-file",
-                &password,
-                &"--ready-file",
-                &ready,
-            ],
-        );
+        let data = dir.join("data");
+        let mut args: Vec<&dyn AsRef<OsStr>> = vec![
+            &"controller",
+            &"--data",
+            &data,
+            &"--client-listen",
+            &"127.0.0.1:0",
+            &"--admin-listen",
+            &"127.0.0.1:0",
+            &"--admin-password-file",
+            &password,
+            &"--ready-file",
+            &ready,
+        ];
+        args.extend(more.iter().map(|argument| argument as &dyn AsRef<OsStr>));
+        let process = Process::start(dir, "controller", &args);
         let facts = wait_for_json(&ready).await;
         let port = facts["adminAddress"].as_str().unwrap().rsplit(':').next().unwrap().to_owned();
         let text = |name: &str| facts[name].as_str().unwrap().to_owned();
@@ -86,6 +92,7 @@ impl Controller {
             authority: text("caFile").into(),
             client_address: text("clientAddress"),
             fingerprint: text("caFingerprint"),
+            facts,
         }
     }
 
@@ -106,6 +113,11 @@ impl Controller {
 
 /// Adds a gateway of the Default Site that may dial loopback, and starts it.
 pub async fn start_gateway(dir: &Path, admin: &Api) -> Process {
+    start_gateway_with(dir, admin, &[]).await
+}
+
+/// As [`start_gateway`], with more arguments.
+pub async fn start_gateway_with(dir: &Path, admin: &Api, more: &[&str]) -> Process {
     let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let body = json!({
         "name": "gateway", "hostname": "127.0.0.1", "site": DEFAULT_SITE, "networking": {},
@@ -118,23 +130,22 @@ pub async fn start_gateway(dir: &Path, admin: &Api) -> Process {
     let seed = dir.join("seed");
     std::fs::write(&seed, export["seed"].as_str().unwrap()).unwrap();
     let ready = dir.join("gateway.json");
-    let process = Process::start(
-        dir,
-        "gateway",
-        &[
-            &"gateway",
-            &"--data",
-            &dir.join("gateway-data"),
-            &"--seed",
-            &seed,
-            &"--listen",
-            &format!("127.0.0.1:{port}"),
-            &"--dial-allow",
-            &"127.0.0.0/8",
-            &"--ready-file",
-            &ready,
-        ],
-    );
+    let (data, listen) = (dir.join("gateway-data"), format!("127.0.0.1:{port}"));
+    let mut args: Vec<&dyn AsRef<OsStr>> = vec![
+        &"gateway",
+        &"--data",
+        &data,
+        &"--seed",
+        &seed,
+        &"--listen",
+        &listen,
+        &"--dial-allow",
+        &"127.0.0.0/8",
+        &"--ready-file",
+        &ready,
+    ];
+    args.extend(more.iter().map(|argument| argument as &dyn AsRef<OsStr>));
+    let process = Process::start(dir, "gateway", &args);
     wait_for_json(&ready).await;
     process
 }
@@ -154,33 +165,8 @@ impl ConnectedClient {
         password: &str,
         destinations: &[String],
     ) -> Self {
-        let password_file = dir.join(format!("{username}-password"));
-        std::fs::write(&password_file, password).unwrap();
-        let ready = dir.join(format!("{username}.json"));
-        let data = dir.join(format!("{username}-data"));
-        let forwards: Vec<String> = destinations.iter().map(|to| format!("127.0.0.1:0={to}")).collect();
-        let mut args: Vec<&dyn AsRef<OsStr>> = vec![
-            &"client",
-            &"--controller",
-            &controller.client_address,
-            &"--ca-fingerprint",
-            &controller.fingerprint,
-            &"--provider",
-            &"local",
-            &"--data",
-            &data,
-            &"--username",
-            &username,
-            &"--password-file",
-            &password_file,
-            &"--ready-file",
-            &ready,
-        ];
-        for forward in &forwards {
-            args.extend([&"--forward" as &dyn AsRef<OsStr>, forward]);
-        }
-        let process = Process::start(dir, username, &args);
-        let facts = wait_for_json(&ready).await;
+        let process = start_client(dir, controller, username, password, destinations);
+        let facts = wait_for_json(&dir.join(format!("{username}.json"))).await;
         let forwards = facts["listeners"]
             .as_array()
             .unwrap()
@@ -188,6 +174,42 @@ impl ConnectedClient {
             .map(|listener| listener["address"].as_str().unwrap().to_owned());
         Self { _process: process, forwards: forwards.collect() }
     }
+}
+
+/// Starts a client process that signs in; its data lies in `{username}-data`, what it says when it is ready in `{username}.json`.
+pub fn start_client(
+    dir: &Path,
+    controller: &Controller,
+    username: &str,
+    password: &str,
+    destinations: &[String],
+) -> Process {
+    let password_file = dir.join(format!("{username}-password"));
+    std::fs::write(&password_file, password).unwrap();
+    let ready = dir.join(format!("{username}.json"));
+    let data = dir.join(format!("{username}-data"));
+    let forwards: Vec<String> = destinations.iter().map(|to| format!("127.0.0.1:0={to}")).collect();
+    let mut args: Vec<&dyn AsRef<OsStr>> = vec![
+        &"client",
+        &"--controller",
+        &controller.client_address,
+        &"--ca-fingerprint",
+        &controller.fingerprint,
+        &"--provider",
+        &"local",
+        &"--data",
+        &data,
+        &"--username",
+        &username,
+        &"--password-file",
+        &password_file,
+        &"--ready-file",
+        &ready,
+    ];
+    for forward in &forwards {
+        args.extend([&"--forward" as &dyn AsRef<OsStr>, forward]);
+    }
+    Process::start(dir, username, &args)
 }
 
 /// The built-in Site (D 32).

@@ -1,12 +1,13 @@
 //! `cargo xtask bench NAME`: figures of Portcullis, measured on real processes on this machine.
 //!
-//! Each bench starts its own controller and gateway as processes, measures through sockets from outside, and prints what
-//! was measured on what. A table is for people; `--output json` prints one object a line:
+//! `cut` and `signin` start their own controller and gateway as processes and measure through sockets from outside;
+//! `sandbox` starts script workers. Each prints what was measured on what. A table is for people; `--output json` prints one object a line:
 //! `{"bench","case","metric","value","unit","peer","ratio"}`.
 
 mod admin;
 mod cut;
 mod report;
+mod scripts;
 mod session;
 mod signin;
 mod world;
@@ -21,7 +22,7 @@ use report::{Output, Report};
 /// Which bench to run, and how to print it.
 #[derive(Parser)]
 struct Args {
-    /// `cut` or `signin`.
+    /// `cut`, `sandbox` or `signin`.
     name: String,
     /// How to print the figures.
     #[arg(long, value_enum, default_value_t = Output::Table)]
@@ -38,9 +39,9 @@ struct Args {
     /// `cut`: idle sessions beside the one that is cut.
     #[arg(long, default_value_t = 1000)]
     idle: u32,
-    /// `signin`: seconds per row and run.
-    #[arg(long, default_value_t = 4)]
-    seconds: u64,
+    /// `signin`: seconds per row and run, 4 when not given; `sandbox`: seconds per case, 60 when not given.
+    #[arg(long)]
+    seconds: Option<u64>,
 }
 
 fn main() -> Result<()> {
@@ -52,8 +53,9 @@ fn main() -> Result<()> {
     let mut report = Report::new(&args.name, args.output);
     match args.name.as_str() {
         "cut" => runtime.block_on(cut::run(&args, &mut report))?,
+        "sandbox" => scripts::run(&args, &runtime, &mut report)?,
         "signin" => runtime.block_on(signin::run(&args, &mut report))?,
-        other => bail!("there is no bench `{other}`; there are `cut` and `signin`"),
+        other => bail!("there is no bench `{other}`; there are `cut`, `sandbox` and `signin`"),
     }
     report.print()
 }

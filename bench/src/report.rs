@@ -21,6 +21,7 @@ pub struct Report {
     output: Output,
     rows: Vec<Row>,
     notes: Vec<String>,
+    verdicts: Vec<String>,
 }
 
 struct Row {
@@ -28,22 +29,39 @@ struct Row {
     metric: String,
     value: f64,
     unit: &'static str,
+    /// Who did the same in the same run, and how many times as much it took.
+    beside: Option<(String, f64)>,
 }
 
 impl Report {
     /// An empty report.
     pub fn new(bench: &str, output: Output) -> Self {
-        Self { bench: bench.to_owned(), output, rows: Vec::new(), notes: vec![machine()] }
+        Self { bench: bench.to_owned(), output, rows: Vec::new(), notes: vec![machine()], verdicts: Vec::new() }
     }
 
     /// Adds one figure.
     pub fn add(&mut self, case: &str, metric: &str, value: f64, unit: &'static str) {
-        self.rows.push(Row { case: case.to_owned(), metric: metric.to_owned(), value, unit });
+        self.push(case, metric, value, unit, None);
+    }
+
+    /// Adds a cost that a peer was measured at in the same run.
+    pub fn add_beside(&mut self, case: &str, metric: &str, value: f64, unit: &'static str, peer: (&str, f64)) {
+        let (name, theirs) = peer;
+        self.push(case, metric, value, unit, Some((name.to_owned(), theirs / value)));
+    }
+
+    fn push(&mut self, case: &str, metric: &str, value: f64, unit: &'static str, beside: Option<(String, f64)>) {
+        self.rows.push(Row { case: case.to_owned(), metric: metric.to_owned(), value, unit, beside });
     }
 
     /// Says what was measured, for people.
     pub fn note(&mut self, text: String) {
         self.notes.push(text);
+    }
+
+    /// Says whether a figure keeps within a bound.
+    pub fn verdict(&mut self, text: String, holds: bool) {
+        self.verdicts.push(format!("{}  {text}", if holds { "pass" } else { "FAIL" }));
     }
 
     /// Tells how far a long run is.
@@ -55,14 +73,21 @@ impl Report {
     pub fn print(&self) -> Result<()> {
         match self.output {
             Output::Table => self.print_table(),
-            Output::Json => self.print_lines()?,
+            Output::Json => {
+                self.print_lines()?;
+                self.verdicts.iter().for_each(|verdict| eprintln!("{}: {verdict}", self.bench));
+            }
         }
         Ok(())
     }
 
     fn print_lines(&self) -> Result<()> {
         for row in &self.rows {
-            let line = json!({ "bench": self.bench, "case": row.case, "metric": row.metric, "value": row.value, "unit": row.unit });
+            let mut line = json!({ "bench": self.bench, "case": row.case, "metric": row.metric, "value": row.value, "unit": row.unit });
+            if let (Some((peer, ratio)), Some(line)) = (&row.beside, line.as_object_mut()) {
+                line.insert("peer".to_owned(), peer.as_str().into());
+                line.insert("ratio".to_owned(), (*ratio).into());
+            }
             println!("{}", serde_json::to_string(&line)?);
         }
         Ok(())
@@ -74,8 +99,11 @@ impl Report {
         }
         let width = self.rows.iter().map(|row| row.case.len()).max().unwrap_or(0);
         for row in &self.rows {
-            println!("{:width$}  {:<12} {:>12.3} {}", row.case, row.metric, row.value, row.unit);
+            let beside = row.beside.as_ref().map(|(peer, ratio)| format!("  {ratio:.2} x as cheap as {peer}"));
+            let beside = beside.unwrap_or_default();
+            println!("{:width$}  {:<12} {:>12.3} {}{beside}", row.case, row.metric, row.value, row.unit);
         }
+        self.verdicts.iter().for_each(|verdict| println!("{verdict}"));
     }
 }
 

@@ -29,9 +29,10 @@ pub async fn run(args: &Args, report: &mut Report) -> Result<()> {
     let mut world = World::start(&args.program).await?;
     world.add_gateway().await?;
     configure(&world).await?;
+    let seconds = args.seconds.unwrap_or(SECONDS);
     report.note(format!(
-        "signin: {POLICIES} scripted policies, {} s a row, median of {} runs; load and servers share the machine",
-        args.seconds, args.runs
+        "signin: {POLICIES} scripted policies, {seconds} s a row, median of {} runs; load and servers share the machine",
+        args.runs
     ));
     for row in [Row::Password, Row::Authorize, Row::Renew] {
         for clients in [1, 8, MOST_CLIENTS] {
@@ -39,7 +40,7 @@ pub async fn run(args: &Args, report: &mut Report) -> Result<()> {
             let (mut rates, mut tails) = (Vec::new(), Vec::new());
             for run in 0..args.runs {
                 let mut load = Load::new(&world, row, clients, run).await?;
-                let (rate, tail) = load.measure(Duration::from_secs(args.seconds)).await?;
+                let (rate, tail) = load.measure(Duration::from_secs(seconds)).await?;
                 rates.push(rate);
                 tails.push(tail);
             }
@@ -176,6 +177,9 @@ fn device(run: u32, client: u32) -> u128 {
 }
 
 const POLICIES: u32 = 10;
+
+/// Seconds of a row and run.
+const SECONDS: u64 = 4;
 
 const MOST_CLIENTS: u32 = 64;
 

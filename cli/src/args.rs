@@ -50,6 +50,9 @@ pub(crate) enum Command {
     /// Administer a collective through the admin API.
     #[cfg(feature = "ctl")]
     Ctl(commands::ctl::Args),
+    /// Try, test and check scripts without a controller.
+    #[cfg(feature = "script")]
+    Script(commands::script::Args),
     /// Run a controller and a gateway with example data, to try things.
     #[cfg(all(feature = "controller", feature = "gateway", feature = "ctl"))]
     Dev(commands::dev::Args),
@@ -69,6 +72,8 @@ impl Command {
             Self::Client(args) => commands::client::run(*args).await,
             #[cfg(feature = "ctl")]
             Self::Ctl(args) => commands::ctl::run(args).await,
+            #[cfg(feature = "script")]
+            Self::Script(args) => commands::script::run(args).await,
             #[cfg(all(feature = "controller", feature = "gateway", feature = "ctl"))]
             Self::Dev(args) => commands::dev::run(args).await,
             Self::Doctor(args) => commands::doctor::run(&args).await,
@@ -86,6 +91,8 @@ impl Command {
             Self::Client(_) => "warn",
             #[cfg(feature = "ctl")]
             Self::Ctl(_) => "warn",
+            #[cfg(feature = "script")]
+            Self::Script(_) => "warn",
             #[cfg(all(feature = "controller", feature = "gateway", feature = "ctl"))]
             Self::Dev(_) => "warn",
             Self::Doctor(_) => "warn",
@@ -103,6 +110,8 @@ impl Command {
             Self::Client(args) => args.output,
             #[cfg(feature = "ctl")]
             Self::Ctl(args) => args.output,
+            #[cfg(feature = "script")]
+            Self::Script(args) => args.output(),
             #[cfg(all(feature = "controller", feature = "gateway", feature = "ctl"))]
             Self::Dev(_) => Output::Table,
             Self::Doctor(args) => args.output,

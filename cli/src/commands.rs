@@ -11,3 +11,5 @@ pub(crate) mod dev;
 pub(crate) mod doctor;
 #[cfg(feature = "gateway")]
 pub(crate) mod gateway;
+#[cfg(feature = "script")]
+pub(crate) mod script;

@@ -19,13 +19,13 @@ use clap::Parser as _;
 use crate::args::Cli;
 
 /// Counts what a script worker allocates; everywhere else it only passes through.
-#[cfg(any(feature = "controller", feature = "gateway"))]
+#[cfg(any(feature = "controller", feature = "gateway", feature = "script"))]
 #[global_allocator]
 static ALLOCATOR: sandbox::WorkerAllocator = sandbox::WorkerAllocator;
 
 fn main() -> ExitCode {
     // A worker must be confined before anything else has run, so this comes before arguments, logging and threads.
-    #[cfg(any(feature = "controller", feature = "gateway"))]
+    #[cfg(any(feature = "controller", feature = "gateway", feature = "script"))]
     if std::env::args_os().nth(1).is_some_and(|argument| argument == process::WORKER_ARGUMENT) {
         return sandbox::worker_main();
     }

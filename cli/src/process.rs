@@ -14,11 +14,11 @@ use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// First argument that makes this binary a script worker.
-#[cfg(any(feature = "controller", feature = "gateway"))]
+#[cfg(any(feature = "controller", feature = "gateway", feature = "script"))]
 pub(crate) const WORKER_ARGUMENT: &str = "script-worker";
 
 /// How script workers are started: this binary again.
-#[cfg(any(feature = "controller", feature = "gateway"))]
+#[cfg(any(feature = "controller", feature = "gateway", feature = "script"))]
 pub(crate) fn worker_command() -> anyhow::Result<sandbox::WorkerCommand> {
     let program =
         std::env::current_exe().context("could not find out where this program is, which script workers need")?;

@@ -11,6 +11,7 @@ mod appliances;
 mod body;
 mod call;
 mod caller;
+mod certificates;
 mod change;
 mod check;
 mod crud;
@@ -19,6 +20,7 @@ mod error;
 mod list;
 mod login;
 mod logs;
+mod messages;
 mod privilege;
 mod query;
 mod reads;
@@ -49,15 +51,14 @@ pub use serve::serve;
 /// What the handlers share.
 pub(crate) struct Api {
     controller: Arc<Controller>,
-    reads: Arc<reads::Reads>,
+    reads: reads::Reads,
     /// Held from the last look at references to the commit, so that nothing that is referred to goes away in between.
     changes: Mutex<()>,
 }
 
 impl Api {
     fn new(controller: Arc<Controller>) -> Arc<Self> {
-        let reads = Arc::new(reads::Reads::default());
-        tokio::spawn(reads::flush_regularly(Arc::clone(&reads), Arc::clone(&controller.store)));
+        let reads = reads::Reads::new(Arc::clone(&controller.records));
         Arc::new(Self { controller, reads, changes: Mutex::new(()) })
     }
 }

@@ -1,14 +1,15 @@
 //! Authorization: who may do what, decided by policies (D 2.7, D 11).
 //!
-//! Nothing on this path reads the database: decisions are made on a snapshot of the configuration, and the sequence of
-//! that snapshot goes into every token. Stop policies run first, in a batch of their own; one that matches or fails
-//! refuses everything. A document that cannot be read refuses everything too, when it might be a Stop policy or hold a rule
+//! Nothing on this path reads the database, except to open a secret for the first time after it was written: decisions are
+//! made on a snapshot of the configuration, and the sequence of that snapshot goes into every token. User-claim scripts run
+//! first. Then Stop policies, in a batch of their own; one that matches or fails refuses everything. A document that cannot be read refuses everything too, when it might be a Stop policy or hold a rule
 //! that blocks.
 
 mod catalog;
 mod client;
+mod scripted;
 
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Instant};
 
 use engine::{
     authorize::{self, Answer, Granted, PolicyOutcome, Refused},
@@ -24,7 +25,11 @@ use serde_json::{Map, Value, json};
 use time::{OffsetDateTime, UtcOffset, format_description::BorrowedFormatItem, macros::format_description};
 use uuid::Uuid;
 
-use crate::{config::Config, state::Controller};
+use crate::{
+    config::Config,
+    runs::{self, failure_value},
+    state::Controller,
+};
 
 pub(crate) use catalog::Catalogs;
 pub(crate) use client::{Asking, AuthorizeError, authorize_client, endpoint, hostname};
@@ -36,6 +41,17 @@ pub struct AdminGrant {
     pub roles: BTreeSet<AdministrativeRoleId>,
     /// Names of the policies that matched.
     pub policy_names: Vec<String>,
+    /// What user-claim scripts answered, and their and the policies' failures, for audit records.
+    pub scripted: ScriptedFacts,
+}
+
+/// What scripts came to, as audit records tell it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ScriptedFacts {
+    /// `scripted_user_claims`; null when the provider has no scripts.
+    pub claims: Value,
+    /// `script_failures`.
+    pub failures: Vec<Value>,
 }
 
 /// Why somebody is no administrator.
@@ -100,46 +116,86 @@ pub async fn authorize_admin(
     user_claims: &Map<String, Value>,
     address: Option<IpAddr>,
 ) -> Result<AdminGrant, AdminDenied> {
+    let started = Instant::now();
+    let granted = grant_admin(c, name, user_claims, address).await;
+    c.metrics.admin_authorization.note(granted.is_ok(), started.elapsed());
+    granted
+}
+
+async fn grant_admin(
+    c: &Controller,
+    name: &DistinguishedName,
+    user_claims: &Map<String, Value>,
+    address: Option<IpAddr>,
+) -> Result<AdminGrant, AdminDenied> {
     let now = c.now();
     let config = c.config.current();
-    let claims = Claims { user: user_claims.clone(), device: Map::new(), system: system_claims(address, now) };
-    let decision = decide(c, &config, &claims, &[], now).await?;
+    let mut claims = Claims { user: user_claims.clone(), device: Map::new(), system: system_claims(address, now) };
+    let scripted = scripted::run(c, &config, name, &claims, now).await;
+    scripted.add_to(&mut claims.user);
+    let decision = decide(c, &config, name, Deciding { claims: &claims, responses: &[], now }).await?;
     if decision.roles.is_empty() {
         tracing::debug!(device = %name.device, "No administrative role granted");
         return Err(AdminDenied::NoRoles);
     }
-    Ok(AdminGrant { roles: decision.roles, policy_names: decision.matched.into_iter().collect() })
+    let mut facts = ScriptedFacts { claims: scripted.claims.into(), failures: Vec::new() };
+    facts.failures.extend(script_failures(&scripted.failures));
+    facts.failures.extend(failures(&decision.outcomes));
+    let policy_names = decision.matched.into_iter().collect();
+    Ok(AdminGrant { roles: decision.roles, policy_names, scripted: facts })
+}
+
+/// What policies decide by.
+pub(crate) struct Deciding<'a> {
+    /// Claims of user, device and system.
+    pub(crate) claims: &'a Claims,
+    /// Remedies the user answered.
+    pub(crate) responses: &'a [Response],
+    /// The moment.
+    pub(crate) now: OffsetDateTime,
 }
 
 /// Asks every policy and merges what matched.
 pub(crate) async fn decide(
     c: &Controller,
     config: &Arc<Config>,
-    claims: &Claims,
-    responses: &[Response],
-    now: OffsetDateTime,
+    name: &DistinguishedName,
+    deciding: Deciding<'_>,
 ) -> Result<Granted, Denied> {
+    let started = Instant::now();
+    let Deciding { claims, responses, now } = deciding;
     let catalog = c.catalogs.of(config);
     if let Some(object) = catalog.unreadable {
         return Err(Denied::Unreadable(object));
     }
     let value = Arc::new(claims_value(claims, responses));
-    let run = |scripts| Batch::new(value.clone(), now, scripts, catalog.criteria.clone());
-    if !catalog.stops.scripts.is_empty() {
-        let answers = ask(c, run(catalog.stops.scripts.clone()), &catalog.stops.policies).await;
-        authorize::check_stops(answers).map_err(Denied::Stopped)?;
+    let secrets = c.secrets.of(c.store.as_ref(), config).await;
+    let run = |scripts| {
+        let mut batch = Batch::new(value.clone(), now, scripts, catalog.criteria.clone());
+        batch.secrets = secrets.clone();
+        batch
+    };
+    let answers = ask(c, name, run(catalog.stops.scripts.clone()), &catalog.stops.policies).await;
+    let stopped = authorize::check_stops(answers).map_err(Denied::Stopped);
+    if let Err(stopped) = stopped {
+        c.metrics.evaluate_all_policies.note(false, started.elapsed());
+        return Err(stopped);
     }
-    let answers = ask(c, run(catalog.grants.scripts.clone()), &catalog.grants.policies).await;
+    let answers = ask(c, name, run(catalog.grants.scripts.clone()), &catalog.grants.policies).await;
     let entitlements: &mut dyn Iterator<Item = &Entitlement> = &mut config.entitlements().map(Arc::as_ref);
-    Ok(authorize::merge(answers, entitlements, &catalog.sites, claims))
+    let granted = authorize::merge(answers, entitlements, &catalog.sites, claims);
+    c.metrics.evaluate_all_policies.note(true, started.elapsed());
+    Ok(granted)
 }
 
 /// Runs the expressions; a script without a record counts as failed.
-async fn ask<'a>(c: &Controller, batch: Batch, policies: &'a [Arc<Policy>]) -> Vec<(&'a Policy, Answer)> {
-    if batch.scripts.is_empty() {
-        return Vec::new();
-    }
-    let mut records = c.sandbox.evaluate(batch).await.into_iter();
+async fn ask<'a>(
+    c: &Controller,
+    name: &DistinguishedName,
+    batch: Batch,
+    policies: &'a [Arc<Policy>],
+) -> Vec<(&'a Policy, Answer)> {
+    let mut records = runs::evaluate(c, name, batch).await.into_iter();
     let answer = |policy: &'a Arc<Policy>| {
         let answer = match records.next() {
             Some(record) => {
@@ -200,11 +256,9 @@ fn failures(outcomes: &[PolicyOutcome]) -> Vec<Value> {
     outcomes.iter().filter_map(failed).collect()
 }
 
-fn failure_value(failure: &Failure) -> Value {
-    json!({
-        "kind": failure.kind.as_str(), "script": failure.script, "message": failure.message,
-        "line": failure.line, "column": failure.column,
-    })
+/// User-claim scripts that failed, for audit records.
+fn script_failures(failures: &[Failure]) -> impl Iterator<Item = Value> {
+    failures.iter().map(|failure| json!({ "user_script": failure.script, "failure": failure_value(failure) }))
 }
 
 const CONNECT_TIME: &[BorrowedFormatItem<'_>] =

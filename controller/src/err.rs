@@ -34,6 +34,9 @@ pub enum StartError {
     /// The sandbox does not start.
     #[error("cannot start script workers")]
     Sandbox(#[source] sandbox::StartError),
+    /// The broker for HTTP calls of scripts does not start.
+    #[error("cannot prepare the HTTP calls of scripts")]
+    Broker(#[from] sandbox::BrokerError),
     /// The TLS settings are unusable.
     #[error("cannot set up TLS")]
     Tls(#[from] TlsError),
@@ -61,6 +64,7 @@ impl StartError {
             Self::Authority(_) => "start.authority",
             Self::Keys(_) => "start.keys",
             Self::Sandbox(_) => "start.sandbox",
+            Self::Broker(_) => "start.broker",
             Self::Tls(_) => "start.tls",
             Self::ClientPort(_) => "start.client-port",
             Self::Port { .. } => "start.port",

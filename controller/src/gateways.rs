@@ -150,7 +150,7 @@ impl Gateways {
             Report::SessionEnded { session } => {
                 entry.sessions.remove(session);
             }
-            Report::Audit { .. } => {}
+            Report::Audit { .. } | Report::AdminMessage(_) => {}
         }
     }
 

@@ -6,6 +6,7 @@ use std::{
     path::PathBuf,
 };
 
+use ipnet::IpNet;
 use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
@@ -34,6 +35,11 @@ pub struct Settings {
     pub seed_life: Duration,
     /// The administrator's password on the very first start. Default: one is generated.
     pub first_admin_password: Option<Zeroizing<String>>,
+    /// Private, loopback and other local networks that scripts may call over HTTP. Default: none. Danger: what listens
+    /// there often trusts whoever is near, and everybody who may edit scripts is near then.
+    pub script_networks: Vec<IpNet>,
+    /// Where counters are served as plain HTTP (TCP), to whoever asks. Default: nowhere.
+    pub metrics_port: Option<SocketAddr>,
     /// Bounds of the client port.
     pub limits: PortLimits,
     /// The clock; only tests set another than the system's.
@@ -81,6 +87,8 @@ impl Settings {
             sign_in_life: Duration::days(7),
             seed_life: Duration::days(1),
             first_admin_password: None,
+            script_networks: Vec::new(),
+            metrics_port: None,
             limits: PortLimits::default(),
             clock: OffsetDateTime::now_utc,
         }

@@ -132,6 +132,17 @@ impl SignInError {
 /// # Errors
 /// [`SignInError::Refused`] for every reason that lies in the credentials.
 pub async fn verify_credentials(c: &Controller, credentials: &Credentials) -> Result<SignedIn, SignInError> {
+    let started = std::time::Instant::now();
+    let outcome = check_credentials(c, credentials).await;
+    let measured = match credentials.kind {
+        SignInKind::Client => &c.metrics.client_authentication,
+        SignInKind::Admin => &c.metrics.admin_authentication,
+    };
+    measured.note(outcome.is_ok(), started.elapsed());
+    outcome
+}
+
+async fn check_credentials(c: &Controller, credentials: &Credentials) -> Result<SignedIn, SignInError> {
     let config = c.config.current();
     let name = UserName::new(&credentials.username, &credentials.provider);
     let Some((provider, user)) = find(&config, credentials) else {

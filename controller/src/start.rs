@@ -3,17 +3,24 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use protocol::{
+    exporter,
+    message::AdminMessage,
     quic::{CONTROLLER_ALPN, Listener},
     tls::{self, AuthorityPin, ClientCertificates, Identity},
 };
-use sandbox::{Sandbox, SandboxConfig, WorkerCommand};
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use sandbox::{Broker, BrokerConfig, Sandbox, SandboxConfig, WorkerCommand};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
 
 use crate::{
     api,
     authority::CertificateAuthority,
     builtin::{self, ControllerRecord, GeneratedPassword, SeedError},
     err::StartError,
+    messages, metrics,
     password::{PasswordError, Passwords},
     port,
     settings::Settings,
@@ -22,6 +29,7 @@ use crate::{
         Store,
         sqlite::{SqliteOptions, SqliteStore},
     },
+    trust,
 };
 
 /// A controller that serves.
@@ -30,6 +38,8 @@ pub struct Running {
     pub client_address: SocketAddr,
     /// Where the admin API is served.
     pub admin_address: SocketAddr,
+    /// Where counters are served, if they are.
+    pub metrics_address: Option<SocketAddr>,
     /// The password of `admin` on a fresh store, to be shown once.
     pub first_admin_password: Option<GeneratedPassword>,
     /// What profiles and seeds pin.
@@ -75,6 +85,7 @@ impl Running {
             }
         }
         self.controller.sandbox.clone().stop().await;
+        self.controller.records.flush(self.store.as_ref()).await;
         self.store.close().await;
     }
 }
@@ -91,7 +102,12 @@ async fn start_on(
     let (admin, admin_address) = admin_listener(&mut settings).await?;
     let admin_tls = tls::server_config(&identity, authority.certificate(), ClientCertificates::Unused, b"http/1.1")?;
     let first_admin_password = seed(store.as_ref(), &mut settings).await?;
-    let sandbox = Sandbox::start(SandboxConfig::new(worker)).await.map_err(StartError::Sandbox)?;
+    let metrics = metrics_listener(&mut settings).await?;
+    let broker = Arc::new(broker(&settings, store.as_ref())?);
+    let (messages, posted) = mpsc::channel(messages::MAX_WAITING);
+    let networks = settings.script_networks.clone();
+    let sandbox = Sandbox::start(sandbox_config(worker, broker.clone(), messages.clone()));
+    let sandbox = sandbox.await.map_err(StartError::Sandbox)?;
     let controller = match Controller::with_authority(settings, store.clone(), sandbox.clone(), authority).await {
         Ok(controller) => controller,
         Err(error) => {
@@ -101,10 +117,21 @@ async fn start_on(
     };
     let (stop, stopped) = watch::channel(false);
     let api = api::serve(controller.clone(), admin, Arc::new(admin_tls), until_stopped(stopped.clone()));
-    let tasks = vec![tokio::spawn(port::serve(controller.clone(), listener, stopped)), tokio::spawn(api)];
+    if let Some(message) = messages::missing_layers(controller.sandbox.layers()) {
+        // The channel is fresh and has room.
+        let _ = messages.try_send(message);
+    }
+    let mut tasks = vec![tokio::spawn(port::serve(controller.clone(), listener, stopped.clone())), tokio::spawn(api)];
+    tasks.push(tokio::spawn(messages::post_own(store.clone(), posted, stopped.clone())));
+    tasks.push(tokio::spawn(trust::follow(store.clone(), broker, networks, stopped.clone())));
+    if let Some(listener) = metrics {
+        let shown = controller.clone();
+        tasks.push(tokio::spawn(exporter::serve(listener, move || metrics::text(&shown), stopped)));
+    }
     Ok(Running {
         client_address: controller.settings.client_port,
         admin_address,
+        metrics_address: controller.settings.metrics_port,
         first_admin_password,
         authority_pin: controller.authority.pin(),
         authority_pem: controller.authority.pem().to_owned(),
@@ -134,6 +161,34 @@ async fn admin_listener(settings: &mut Settings) -> Result<(TcpListener, SocketA
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     settings.admin_port = listener.local_addr().map_err(failed)?;
     Ok((listener, settings.admin_port))
+}
+
+async fn metrics_listener(settings: &mut Settings) -> Result<Option<TcpListener>, StartError> {
+    let Some(address) = settings.metrics_port else { return Ok(None) };
+    let failed = |source| StartError::Port { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    settings.metrics_port = Some(listener.local_addr().map_err(failed)?);
+    Ok(Some(listener))
+}
+
+/// Carries the HTTP calls of scripts out; the controller's own ports stay closed to them.
+fn broker(settings: &Settings, store: &dyn Store) -> Result<Broker, StartError> {
+    let own = [Some(settings.client_port), Some(settings.admin_port), settings.metrics_port];
+    let config = BrokerConfig {
+        allow_networks: settings.script_networks.clone(),
+        refuse_addresses: own.into_iter().flatten().collect(),
+        trusted: trust::trusted(&store.config().current()),
+        ..BrokerConfig::default()
+    };
+    Ok(Broker::new(config)?)
+}
+
+fn sandbox_config(worker: WorkerCommand, broker: Arc<Broker>, messages: mpsc::Sender<AdminMessage>) -> SandboxConfig {
+    let mut config = SandboxConfig::new(worker);
+    config.http = broker;
+    // One that finds no room is in the log.
+    config.on_quarantine = Some(Arc::new(move |script| drop(messages.try_send(messages::quarantined(script)))));
+    config
 }
 
 async fn seed(store: &SqliteStore, settings: &mut Settings) -> Result<Option<GeneratedPassword>, StartError> {

@@ -9,8 +9,20 @@ use sandbox::Sandbox;
 use time::OffsetDateTime;
 
 use crate::{
-    authority::CertificateAuthority, authorization::Catalogs, config::ConfigHandle, enrol::Enrolments, err::StartError,
-    gateways::Gateways, issue::Issuer, keys::TokenKeys, password::Passwords, settings::Settings, sign_in::Attempts,
+    authority::CertificateAuthority,
+    authorization::Catalogs,
+    config::ConfigHandle,
+    enrol::Enrolments,
+    err::StartError,
+    gateways::Gateways,
+    issue::Issuer,
+    keys::TokenKeys,
+    metrics::Metrics,
+    password::Passwords,
+    records::{Records, flush_regularly},
+    script_secrets::ScriptSecrets,
+    settings::Settings,
+    sign_in::Attempts,
     store::Store,
 };
 
@@ -35,6 +47,9 @@ pub struct Controller {
     pub(crate) attempts: Attempts,
     pub(crate) catalogs: Catalogs,
     pub(crate) enrolments: Enrolments,
+    pub(crate) secrets: ScriptSecrets,
+    pub(crate) records: Arc<Records>,
+    pub(crate) metrics: Metrics,
 }
 
 impl Controller {
@@ -54,6 +69,8 @@ impl Controller {
         authority: CertificateAuthority,
     ) -> Result<Arc<Self>, StartError> {
         let keys = TokenKeys::load(store.as_ref()).await?;
+        let records = Arc::new(Records::default());
+        tokio::spawn(flush_regularly(Arc::clone(&records), Arc::clone(&store)));
         Ok(Arc::new(Self {
             config: store.config(),
             issuer: Issuer::new(store.collective(), keys),
@@ -62,6 +79,9 @@ impl Controller {
             attempts: Attempts::default(),
             catalogs: Catalogs::default(),
             enrolments: Enrolments::default(),
+            secrets: ScriptSecrets::default(),
+            records,
+            metrics: Metrics::default(),
             store,
             sandbox,
             authority,

@@ -22,7 +22,7 @@ use engine::{
     revocation::RevocationRule,
     token::TokenKind,
 };
-use protocol::object::ObjectKind;
+use protocol::{message::AdminMessage, object::ObjectKind};
 use serde_json::Value;
 use time::OffsetDateTime;
 use tokio::sync::broadcast;
@@ -87,6 +87,13 @@ pub enum Op {
     PutEnrolment { appliance: ApplianceId, enrolment: Enrolment },
     /// A key or certificate of the controller itself, sealed under the master key.
     PutKey { name: String, value: Vec<u8> },
+    /// Posts an admin message. One that its source has posted before counts up instead; a resolved one is open again.
+    /// Beyond 1,000 the oldest go.
+    PostAdminMessage { source: ApplianceId, message: AdminMessage },
+    /// Says what became of every admin message with the text of this one.
+    SetAdminMessageStatus { id: Uuid, status: MessageStatus },
+    /// Deletes admin messages: those with this text and source, or all.
+    DeleteAdminMessages { only: Option<(String, ApplianceId)> },
 }
 
 /// A revocation as asked for; the sequence is given by the store.
@@ -175,6 +182,54 @@ pub struct AuditRow {
     pub record: String,
     /// SHA-256 over the previous hash and the record, in hex.
     pub hash: String,
+}
+
+/// An admin message as kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminMessageRow {
+    /// Id.
+    pub id: Uuid,
+    /// The appliance that posted it.
+    pub source: ApplianceId,
+    /// What it says; its level and category are words of the admin API.
+    pub level: String,
+    /// See `level`.
+    pub category: String,
+    /// The text.
+    pub message: String,
+    /// When it was posted last.
+    pub created: OffsetDateTime,
+    /// How often it was posted.
+    pub count: u64,
+    /// What became of it.
+    pub status: MessageStatus,
+}
+
+/// What became of an admin message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MessageStatus {
+    /// Nobody has dealt with it.
+    Unresolved,
+    /// Dealt with; it opens again when it is posted again.
+    Resolved,
+    /// Not to be shown as open, whatever comes.
+    Muted,
+}
+
+impl MessageStatus {
+    /// The word the admin API has for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unresolved => "Unresolved",
+            Self::Resolved => "Resolved",
+            Self::Muted => "Muted",
+        }
+    }
+
+    /// Reads the word.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Unresolved, Self::Resolved, Self::Muted].into_iter().find(|status| status.as_str() == text)
+    }
 }
 
 /// Ops and the records that tell of them, durable together.
@@ -300,6 +355,8 @@ pub trait Store: Send + Sync + 'static {
     /// Takes over records a gateway chained itself (see [`audit::Link`]); they must continue its chain without a gap.
     /// Records already held are accepted again when they are the same. Answers the last position held.
     fn append_foreign_audit(&self, writer: ApplianceId, rows: Vec<AuditRow>) -> StoreFuture<'_, u64>;
+    /// Admin messages, newest first.
+    fn admin_messages(&self) -> StoreFuture<'_, Vec<AdminMessageRow>>;
     /// Audit rows, newest first.
     fn audit(&self, filter: AuditFilter) -> StoreFuture<'_, Vec<AuditRow>>;
 }

@@ -12,11 +12,12 @@ mod view;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use engine::{dn::DnEnding, id::ApplianceId, revocation::RevocationRule, token::Thumbprint};
+use engine::{dn::DnEnding, id::ApplianceId, token::Thumbprint};
 use protocol::{
     carrier::{SendHalf, Stream},
     frame::{self, FrameError, MAX_MESSAGE},
-    message::{Change, Snapshot, WatchAck, WatchEvent, WatchFrom, WireRevocation},
+    message::{Change, ConfigObject, Snapshot, WatchAck, WatchEvent, WatchFrom, WireRevocation},
+    object::ObjectKind,
 };
 use tokio::{
     sync::broadcast::{Receiver, error::RecvError},
@@ -28,6 +29,7 @@ use crate::{
     config::Config,
     enrol,
     gateways::Registration,
+    script_secrets::{self, SECRET_FIELD},
     state::Controller,
     store::{Committed, StoreError},
 };
@@ -202,6 +204,7 @@ impl Watcher<'_> {
                 return self.send_snapshot(config, view).await;
             }
             (put, removed) = newer.since(view);
+            self.reveal(&mut put).await?;
             *view = newer;
         }
         let seq = news.seq;
@@ -240,18 +243,36 @@ impl Watcher<'_> {
 
     async fn send_snapshot(&mut self, config: &Config, view: &View) -> Result<(), WatchError> {
         let keys = self.c.issuer.keys();
+        let mut objects = view.all();
+        self.reveal(&mut objects).await?;
         let snapshot = Snapshot {
             collective: self.c.store.collective(),
             epoch: config.epoch,
             seq: config.seq,
             site: view.site,
             gateway: view.endpoint.clone(),
-            objects: view.all(),
-            revocations: config.revocations.rules().map(wire).collect(),
+            objects,
+            revocations: config.revocations.rules().map(WireRevocation::from).collect(),
             keys: keys.verifying_texts(),
             claims_key: keys.claims_text(),
         };
         self.send(config.seq, &WatchEvent::Snapshot(Box::new(snapshot))).await
+    }
+
+    /// Puts the values of secrets into their documents. One that was deleted meanwhile goes without a value, which counts as
+    /// missing, and the next frame takes it away.
+    async fn reveal(&self, objects: &mut [ConfigObject]) -> Result<(), WatchError> {
+        for object in objects.iter_mut().filter(|object| object.kind == ObjectKind::Secret) {
+            let value = match script_secrets::value(self.c.store.as_ref(), object.id).await {
+                Ok(value) => value,
+                Err(StoreError::Missing { .. }) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            if let Some(members) = object.body.as_object_mut() {
+                members.insert(SECRET_FIELD.to_owned(), value.as_str().into());
+            }
+        }
+        Ok(())
     }
 
     async fn send(&mut self, seq: u64, event: &WatchEvent) -> Result<(), WatchError> {
@@ -267,23 +288,8 @@ impl News {
         let Some(seq) = committed.seq else { return };
         self.seq = seq;
         self.objects |= !committed.objects.is_empty() || !committed.deleted.is_empty();
-        self.revocations.extend(committed.revocations.iter().map(wire));
+        self.revocations.extend(committed.revocations.iter().map(WireRevocation::from));
         self.reevaluate.extend(committed.reevaluations.iter().cloned());
-    }
-}
-
-fn wire(rule: &RevocationRule) -> WireRevocation {
-    let millis =
-        |moment: time::OffsetDateTime| i64::try_from(moment.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX);
-    WireRevocation {
-        seq: rule.seq,
-        ending: rule.scope.ending.clone(),
-        kinds: rule.scope.kinds.iter().copied().collect(),
-        site: rule.scope.site,
-        token: rule.scope.token,
-        effective_ms: millis(rule.effective),
-        reason: rule.reason.clone(),
-        forget_after_ms: millis(rule.forget_after),
     }
 }
 

@@ -49,6 +49,8 @@ ids! {
     EntitlementId,
     /// An entitlement script.
     EntitlementScriptId,
+    /// A user-claim script.
+    UserScriptId,
     /// A condition.
     ConditionId,
     /// A Site.

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 
 use crate::id::{
     AdministrativeRoleId, ConditionId, CriteriaScriptId, EntitlementId, EntitlementScriptId, IdentityProviderId,
+    UserScriptId,
     LocalUserId, PolicyId, SiteId,
 };
 
@@ -336,6 +337,17 @@ pub enum EntitlementScriptType {
     AppShortcut,
 }
 
+/// A script that adds claims about a user at every authorization (D 8, D 14).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserScript {
+    /// Id.
+    pub id: UserScriptId,
+    /// Name.
+    pub name: String,
+    /// The body of a function that answers an object.
+    pub expression: String,
+}
+
 /// A group of gateways in front of the same protected networks (D 15).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Site {
@@ -385,6 +397,8 @@ pub struct IdentityProvider {
     pub lockout_duration: Duration,
     /// Attributes that become claims.
     pub claim_mappings: Vec<ClaimMapping>,
+    /// User-claim scripts that run at every authorization, in this order.
+    pub user_scripts: Vec<UserScriptId>,
     /// Most devices one user may register.
     pub device_limit: u32,
 }

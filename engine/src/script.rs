@@ -3,8 +3,12 @@
 //! Nothing here runs anything. Failure kinds and what each means for its script kind follow D 7.4:
 //! an error is a typed outcome and never grants.
 
+pub mod admission;
 pub mod lanes;
+pub mod lint;
+pub mod native;
 pub mod tree;
+mod visit;
 
 use std::fmt;
 

@@ -247,6 +247,9 @@ pub struct EntitlementContent {
     pub config: u64,
     /// The entitlements, each with the policies that granted it.
     pub grants: Vec<Grant>,
+    /// What the user-claim scripts of the provider answered for this decision: `claims.user.agScripted` (D 8).
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub scripted: Map<String, Value>,
     /// Where the Site's gateways listen.
     pub gateways: Vec<GatewayAddress>,
 }

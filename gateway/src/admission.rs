@@ -140,6 +140,11 @@ impl Tokens {
         self.device.as_ref().and_then(Verified::device).cloned().unwrap_or_default()
     }
 
+    /// What user-claim scripts answered when the access was granted; nothing when there was nothing.
+    pub(crate) fn scripted(&self) -> Option<&Map<String, Value>> {
+        self.entitlement.entitlement().map(|content| &content.scripted).filter(|scripted| !scripted.is_empty())
+    }
+
     /// The entitlements granted, configured or not.
     pub(crate) fn granted(&self) -> BTreeSet<EntitlementId> {
         let grants = self.entitlement.entitlement().map(|content| content.grants.as_slice()).unwrap_or_default();

@@ -6,19 +6,16 @@
 
 mod definitions;
 
-use std::{
-    collections::BTreeSet,
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc, PoisonError, RwLock,
+    atomic::{AtomicU64, Ordering},
 };
 
 use arc_swap::ArcSwapOption;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use engine::{
     id::SiteId,
-    revocation::{RevocationRule, RevocationScope, Revocations},
+    revocation::{RevocationRule, Revocations},
     token::{ClaimsKey, KeySet, TokenError, TokenKind, Verified},
 };
 use protocol::message::{Change, GatewayEndpoint, Snapshot, WireRevocation};
@@ -71,7 +68,7 @@ impl Config {
             key_texts: snapshot.keys.into(),
             claims_key_text: Arc::new(claims_key_text),
         };
-        Ok((config, snapshot.revocations.into_iter().map(rule).collect()))
+        Ok((config, snapshot.revocations.into_iter().map(RevocationRule::from).collect()))
     }
 
     fn with(&self, seq: u64, definitions: Arc<Definitions>, keys: Option<Vec<String>>) -> Self {
@@ -221,46 +218,12 @@ impl ConfigHandle {
     /// The rules, for keeping them on disk.
     pub(crate) fn revocations(&self) -> Vec<WireRevocation> {
         let revocations = self.revocations.read().unwrap_or_else(PoisonError::into_inner);
-        revocations.rules().map(wire_rule).collect()
+        revocations.rules().map(WireRevocation::from).collect()
     }
 
     fn write_rules(&self) -> std::sync::RwLockWriteGuard<'_, Revocations> {
         self.revocations.write().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// A revocation as the engine takes it. A moment no calendar holds is taken as now in force.
-pub(crate) fn rule(wire: WireRevocation) -> RevocationRule {
-    let WireRevocation { seq, ending, kinds, site, token, effective_ms, reason, forget_after_ms } = wire;
-    let kinds: BTreeSet<TokenKind> = kinds.into_iter().collect();
-    RevocationRule {
-        seq,
-        scope: RevocationScope { ending, kinds, site, token },
-        effective: moment(effective_ms).unwrap_or(OffsetDateTime::UNIX_EPOCH),
-        reason,
-        forget_after: moment(forget_after_ms).unwrap_or(FAR),
-    }
-}
-
-fn wire_rule(rule: &RevocationRule) -> WireRevocation {
-    WireRevocation {
-        seq: rule.seq,
-        ending: rule.scope.ending.clone(),
-        kinds: rule.scope.kinds.iter().copied().collect(),
-        site: rule.scope.site,
-        token: rule.scope.token,
-        effective_ms: millis(rule.effective),
-        reason: rule.reason.clone(),
-        forget_after_ms: millis(rule.forget_after),
-    }
-}
-
-fn moment(millis: i64) -> Option<OffsetDateTime> {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000).ok()
-}
-
-fn millis(moment: OffsetDateTime) -> i64 {
-    i64::try_from(moment.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
 }
 
 /// Keys that cannot be read are not pinned, so tokens under them are refused.
@@ -271,5 +234,3 @@ fn key_set(texts: &[String]) -> KeySet {
 /// How far the clocks of controller and gateway may be apart before "at once" is late. A revocation that is due within it
 /// is carried out at once.
 pub(crate) const CLOCK_SKEW: time::Duration = time::Duration::seconds(1);
-
-const FAR: OffsetDateTime = time::macros::datetime!(9999-12-31 00:00 UTC);

@@ -2,14 +2,16 @@
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
-use engine::session::EndReason;
+use engine::{revocation::RevocationRule, session::EndReason};
+use ipnet::IpNet;
 use protocol::message::{Change, Snapshot, WatchEvent};
+use sandbox::Broker;
 use tokio::sync::watch;
 
 use crate::{
     audit::Audit,
     clock::Clock,
-    config::{ConfigError, ConfigHandle, Touched, rule},
+    config::{ConfigError, ConfigHandle, Touched},
     contact::Contact,
     dial::Dialer,
     registry::Registry,
@@ -31,7 +33,10 @@ pub(crate) struct Gateway {
     pub(crate) names: Arc<Names>,
     pub(crate) dialer: Dialer,
     pub(crate) audit: Audit,
-    pub(crate) reports: Reports,
+    pub(crate) reports: Arc<Reports>,
+    pub(crate) broker: Arc<Broker>,
+    /// Networks that scripts may call although they are local.
+    pub(crate) script_networks: Vec<IpNet>,
 }
 
 impl Gateway {
@@ -132,7 +137,7 @@ impl Gateway {
 
     async fn apply_change(self: &Arc<Self>, mut change: Change) -> Result<u64, ConfigError> {
         let seq = change.seq;
-        let rules: Vec<_> = std::mem::take(&mut change.revocations).into_iter().map(rule).collect();
+        let rules: Vec<RevocationRule> = std::mem::take(&mut change.revocations).into_iter().map(Into::into).collect();
         if !rules.is_empty() {
             self.config.revoke(&rules);
         }
@@ -161,12 +166,23 @@ impl Gateway {
         if touched.is_empty() {
             return;
         }
+        if touched.trusted {
+            self.configure_trust();
+        }
         let concerned = self.registry.all().visit(|session| session.touch(touched)).await;
         if touched.names {
             self.configure_names();
         }
         for session in concerned {
             drop(session.instantiate());
+        }
+    }
+
+    fn configure_trust(&self) {
+        let config = self.config.current();
+        let trusted = config.map(|config| config.definitions.trusted()).unwrap_or_default();
+        if let Err(error) = self.broker.update(trusted, self.script_networks.clone()) {
+            tracing::error!(error = &error as &dyn std::error::Error, "Trusted certificates cannot be used");
         }
     }
 

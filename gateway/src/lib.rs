@@ -24,6 +24,8 @@ mod flow;
 mod follow;
 mod gateway;
 mod identity;
+mod messages;
+mod metrics;
 mod registry;
 mod report;
 mod resolver;

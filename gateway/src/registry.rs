@@ -41,6 +41,11 @@ impl Registry {
         }
     }
 
+    /// How many sessions there are.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().len()
+    }
+
     /// The sessions whose names end so.
     pub(crate) fn matching(&self, ending: &DnEnding) -> Sweep {
         let matches = |session: &&Arc<LiveSession>| ending.matches(session.name());

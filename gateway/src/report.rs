@@ -11,7 +11,7 @@ use engine::id::SessionId;
 use protocol::{
     carrier::{CarrierError, SharedCarrier, Stream},
     frame::{self, FrameError, MAX_MESSAGE},
-    message::{ControllerRequest, Report, ReportAck},
+    message::{AdminMessage, ControllerRequest, Report, ReportAck},
 };
 use tokio::{sync::Notify, time::timeout};
 
@@ -29,6 +29,7 @@ struct Queue {
     news: VecDeque<Report>,
     /// There was too much to tell piece by piece: all sessions are told anew.
     all: bool,
+    messages: VecDeque<AdminMessage>,
 }
 
 impl Reports {
@@ -45,6 +46,17 @@ impl Reports {
     /// A session ended.
     pub(crate) fn ended(&self, session: SessionId) {
         self.push(Report::SessionEnded { session });
+    }
+
+    /// Something administrators should look at. Beyond a bound the oldest go; all of them are in the log.
+    pub(crate) fn message(&self, message: AdminMessage) {
+        let mut queue = self.lock();
+        if queue.messages.len() >= MAX_MESSAGES {
+            queue.messages.pop_front();
+        }
+        queue.messages.push_back(message);
+        drop(queue);
+        self.more.notify_one();
     }
 
     fn push(&self, report: Report) {
@@ -94,6 +106,15 @@ async fn ship_on_one_stream(gateway: &Arc<Gateway>, carrier: &SharedCarrier) -> 
             tell(gateway, &mut stream, &report).await?;
             continue;
         }
+        let message = gateway.reports.lock().messages.pop_front();
+        if let Some(message) = message {
+            let told = tell(gateway, &mut stream, &Report::AdminMessage(message.clone())).await;
+            if told.is_err() {
+                gateway.reports.lock().messages.push_front(message);
+            }
+            told?;
+            continue;
+        }
         let records = gateway.audit.unshipped();
         if !records.is_empty() {
             tell(gateway, &mut stream, &Report::Audit { records }).await?;
@@ -129,6 +150,9 @@ async fn tell(gateway: &Arc<Gateway>, stream: &mut Stream, report: &Report) -> R
 
 /// News kept while there is no controller.
 const MAX_NEWS: usize = 10_000;
+
+/// Admin messages kept while there is no controller.
+const MAX_MESSAGES: usize = 64;
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -1,50 +1,55 @@
 //! Scripts on a gateway: conditions and entitlement scripts, run by the sandbox, with an answer in every case.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use engine::{
     rules::ScriptAnswers,
     script::{Failure, FailureKind, ScriptKind},
     session::Answer,
 };
-use sandbox::{Batch, RunRecord, Sandbox, Script};
+use sandbox::{Batch, RunRecord, Sandbox, SandboxMetrics, Script};
 use serde_json::Value;
-use time::OffsetDateTime;
 use tokio::sync::Semaphore;
+
+use crate::metrics::Timing;
 
 /// Runs scripts; an edit that concerns every session queues here and not in the sandbox, whose full queue would refuse.
 pub(crate) struct Scripts {
     sandbox: Sandbox,
     turns: Semaphore,
+    /// Turns of batches that may call out, so that slow servers hold up only those who ask them.
+    calling_turns: Semaphore,
+    pub(crate) conditions: Timing,
+    pub(crate) entitlement_scripts: Timing,
 }
 
 impl Scripts {
     pub(crate) fn new(sandbox: Sandbox) -> Self {
-        Self { sandbox, turns: Semaphore::new(MAX_BATCHES) }
-    }
-
-    /// Asks a condition.
-    pub(crate) async fn condition(&self, script: Script, claims: Arc<Value>, now: OffsetDateTime) -> Answer {
-        let name = script.name.clone();
-        match self.run(vec![script], claims, now).await.pop().map(|record| record.result) {
-            Some(Ok(Value::Bool(answer))) => Ok(answer),
-            Some(Ok(_)) => Err(failure(FailureKind::WrongResult, &name, "the answer is no boolean")),
-            Some(Err(failure)) => Err(failure),
-            None => Err(failure(FailureKind::Crash, &name, "there is no answer")),
+        Self {
+            sandbox,
+            turns: Semaphore::new(MAX_BATCHES),
+            calling_turns: Semaphore::new(MAX_CALLING_BATCHES),
+            conditions: Timing::default(),
+            entitlement_scripts: Timing::default(),
         }
     }
 
-    /// Asks entitlement scripts; each gets its own answer.
-    pub(crate) async fn lists(&self, scripts: Vec<Script>, claims: Arc<Value>, now: OffsetDateTime) -> ScriptAnswers {
-        if scripts.is_empty() {
-            return ScriptAnswers::new();
+    /// Runs a batch when it is its turn: one record per script, in order.
+    pub(crate) async fn run(&self, batch: Batch) -> Vec<RunRecord> {
+        let calls = batch.scripts.iter().any(|script| script.source.contains(HTTP_FUNCTIONS));
+        let turns = if calls { &self.calling_turns } else { &self.turns };
+        let _turn = turns.acquire().await;
+        let kinds: Vec<ScriptKind> = batch.scripts.iter().map(|script| script.kind).collect();
+        let records = self.sandbox.evaluate(batch).await;
+        for (kind, record) in kinds.into_iter().zip(&records) {
+            self.timing(kind).note(record.duration);
         }
-        let records = self.run(scripts, claims, now).await;
-        let answer = |record: RunRecord| {
-            let list = record.result.and_then(|value| strings(value, &record.script));
-            (record.script.to_string(), list)
-        };
-        records.into_iter().map(answer).collect()
+        records
+    }
+
+    /// What the sandbox counts.
+    pub(crate) fn metrics(&self) -> SandboxMetrics {
+        self.sandbox.metrics()
     }
 
     /// Ends the workers.
@@ -52,11 +57,36 @@ impl Scripts {
         self.sandbox.clone().stop().await;
     }
 
-    async fn run(&self, scripts: Vec<Script>, claims: Arc<Value>, now: OffsetDateTime) -> Vec<RunRecord> {
-        let _turn = self.turns.acquire().await;
-        let batch = Batch::new(claims, now, scripts, Arc::from([]));
-        self.sandbox.evaluate(batch).await
+    fn timing(&self, kind: ScriptKind) -> &Timing {
+        match kind {
+            ScriptKind::Condition => &self.conditions,
+            ScriptKind::Policy
+            | ScriptKind::Criteria
+            | ScriptKind::Host
+            | ScriptKind::PortOrType
+            | ScriptKind::AppShortcut
+            | ScriptKind::UserClaim => &self.entitlement_scripts,
+        }
     }
+}
+
+/// What a condition's run answers.
+pub(crate) fn condition_answer(name: &str, record: Option<RunRecord>) -> Answer {
+    match record.map(|record| record.result) {
+        Some(Ok(Value::Bool(answer))) => Ok(answer),
+        Some(Ok(_)) => Err(failure(FailureKind::WrongResult, name, "the answer is no boolean")),
+        Some(Err(failure)) => Err(failure),
+        None => Err(failure(FailureKind::Crash, name, "there is no answer")),
+    }
+}
+
+/// What the runs of entitlement scripts answer; each its own.
+pub(crate) fn lists(records: Vec<RunRecord>) -> ScriptAnswers {
+    let answer = |record: RunRecord| {
+        let list = record.result.and_then(|value| strings(value, &record.script));
+        (record.script.to_string(), list)
+    };
+    records.into_iter().map(answer).collect()
 }
 
 /// A script as the sandbox takes it.
@@ -64,8 +94,14 @@ pub(crate) fn script(name: &str, kind: ScriptKind, source: &str) -> Script {
     Script { name: name.into(), kind, source: source.into() }
 }
 
+/// A run that came to nothing here.
 pub(crate) fn failure(kind: FailureKind, script: &str, message: &str) -> Failure {
     Failure { kind, script: script.to_owned(), message: message.to_owned(), line: None, column: None }
+}
+
+/// Whole milliseconds, as records tell them.
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn strings(value: Value, script: &str) -> Result<Vec<String>, Failure> {
@@ -75,5 +111,12 @@ fn strings(value: Value, script: &str) -> Result<Vec<String>, Failure> {
     items.into_iter().map(text).collect()
 }
 
-/// Batches handed to the sandbox at once: below its queue, so that none is refused for a crowd of our own making.
+/// What the names of all functions that call out begin with (D 7.2).
+const HTTP_FUNCTIONS: &str = "http";
+
+/// Batches handed to the sandbox at once: with those that call out, below its queue, so that none is refused for a crowd of
+/// our own making.
 const MAX_BATCHES: usize = 512;
+
+/// Batches that may call out, handed to the sandbox at once.
+const MAX_CALLING_BATCHES: usize = 256;

@@ -7,6 +7,7 @@ mod effects;
 mod facts;
 mod instantiate;
 mod revoke;
+mod run;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},

@@ -24,6 +24,11 @@ pub struct GatewayConfig {
     /// Prefixes that may be dialled although they are loopback, link-local, multicast or the gateway's own addresses.
     /// Default none. Danger: everything that listens there trusts the gateway.
     pub dial_allow: Vec<IpNet>,
+    /// Private, loopback and other local networks that scripts may call over HTTP; default none. Danger: what listens there
+    /// often trusts whoever is near, and everybody who may edit scripts is near then.
+    pub script_networks: Vec<IpNet>,
+    /// Where counters are served as plain HTTP (TCP), to whoever asks; default nowhere.
+    pub metrics_listen: Option<SocketAddr>,
     /// The hosts file, for Sites that use it.
     pub hosts_file: PathBuf,
     /// `host:port` of the controllers, when they differ from those of the seed.
@@ -40,6 +45,8 @@ impl GatewayConfig {
             seed: None,
             listen,
             dial_allow: Vec::new(),
+            script_networks: Vec::new(),
+            metrics_listen: None,
             hosts_file: PathBuf::from("/etc/hosts"),
             controllers: Vec::new(),
             limits: GatewayLimits::default(),

@@ -3,11 +3,12 @@
 use std::{fs::DirBuilder, io, net::SocketAddr, os::unix::fs::DirBuilderExt as _, path::Path, sync::Arc};
 
 use protocol::{
+    exporter,
     quic::{GATEWAY_ALPN, Limits, Listener, QuicError},
     tls::{ClientCertificates, TlsError, server_config},
 };
-use sandbox::{Sandbox, SandboxConfig, WorkerCommand};
-use tokio::{sync::watch, task::JoinSet};
+use sandbox::{Broker, BrokerConfig, Sandbox, SandboxConfig, WorkerCommand};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
     audit::{Audit, AuditFileError, Writer},
@@ -19,6 +20,7 @@ use crate::{
     follow,
     gateway::Gateway,
     identity::{GatewayIdentity, IdentityError},
+    messages, metrics,
     registry::Registry,
     report::Reports,
     resolver::names::Names,
@@ -44,6 +46,18 @@ pub enum StartError {
     /// The audit records cannot be kept.
     #[error(transparent)]
     Audit(#[from] AuditFileError),
+    /// The broker for HTTP calls of scripts does not start.
+    #[error("the HTTP calls of scripts cannot be prepared")]
+    Broker(#[from] sandbox::BrokerError),
+    /// The metrics listener cannot be opened.
+    #[error("counters cannot be served on {address}")]
+    Metrics {
+        /// The address asked for.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The script workers cannot be started.
     #[error("the script workers cannot be started")]
     Sandbox(#[from] sandbox::StartError),
@@ -66,6 +80,8 @@ impl StartError {
             Self::Identity(error) => error.code(),
             Self::Key => "start.key",
             Self::Audit(_) => "start.audit",
+            Self::Broker(_) => "start.broker",
+            Self::Metrics { .. } => "start.metrics",
             Self::Sandbox(_) => "start.sandbox",
             Self::Tls(_) => "start.certificate",
             Self::Listen(_) | Self::Address(_) => "start.listen",
@@ -77,6 +93,8 @@ impl StartError {
 pub struct Running {
     /// Where clients connect.
     pub address: SocketAddr,
+    /// Where counters are served, if they are.
+    pub metrics_address: Option<SocketAddr>,
     gateway: Arc<Gateway>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
@@ -114,26 +132,63 @@ pub async fn start(config: GatewayConfig, worker: WorkerCommand) -> Result<Runni
     let key = SealingKey::derive(&identity.tls.key).map_err(|_| StartError::Key)?;
     let cache = Arc::new(Cache::new(&config.data_dir, key));
     let tls = server_config(&identity.tls, &identity.authority, ClientCertificates::Required, GATEWAY_ALPN)?;
-    let sandbox = Sandbox::start(SandboxConfig::new(worker)).await?;
     let listen = config.listen;
     // The control stream comes on top of the flows.
     let limits = Limits { streams: config.limits.flows_per_session.saturating_add(1), ..Limits::default() };
-    let gateway = Arc::new(assemble(config, &identity, &cache, sandbox)?);
-    restore(&gateway, &cache).await;
     let listener = Listener::bind(listen, tls, limits)?;
     let address = listener.local_address().map_err(StartError::Address)?;
-    let (stop, tasks) = spawn_all(&gateway, identity, cache, listener);
-    Ok(Running { address, gateway, stop, tasks })
+    let metrics = metrics_listener(config.metrics_listen).await?;
+    let metrics_address = metrics.as_ref().map(|(_, address)| *address);
+    let broker = Broker::new(BrokerConfig {
+        allow_networks: config.script_networks.clone(),
+        refuse_addresses: [Some(address), metrics_address].into_iter().flatten().collect(),
+        ..BrokerConfig::default()
+    })?;
+    let parts = scripting(worker, broker).await?;
+    let gateway = Arc::new(assemble(config, &identity, &cache, parts)?);
+    restore(&gateway, &cache).await;
+    let metrics = metrics.map(|(listener, _)| listener);
+    let (stop, tasks) = spawn_all(&gateway, identity, cache, Listeners { clients: listener, metrics });
+    Ok(Running { address, metrics_address, gateway, stop, tasks })
+}
+
+async fn metrics_listener(address: Option<SocketAddr>) -> Result<Option<(TcpListener, SocketAddr)>, StartError> {
+    let Some(address) = address else { return Ok(None) };
+    let failed = |source| StartError::Metrics { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok(Some((listener, bound)))
+}
+
+/// What runs scripts, and where it tells of what administrators should look at.
+struct Scripting {
+    sandbox: Sandbox,
+    broker: Arc<Broker>,
+    reports: Arc<Reports>,
+}
+
+/// Starts the workers. Calls of their scripts go through the broker; the gateway's own ports stay closed to them.
+async fn scripting(worker: WorkerCommand, broker: Broker) -> Result<Scripting, StartError> {
+    let broker = Arc::new(broker);
+    let reports = Arc::new(Reports::default());
+    let mut config = SandboxConfig::new(worker);
+    config.http = broker.clone();
+    let told = reports.clone();
+    config.on_quarantine = Some(Arc::new(move |script| messages::quarantined(&told, script)));
+    let sandbox = Sandbox::start(config).await?;
+    messages::missing_layers(&reports, sandbox.layers());
+    Ok(Scripting { sandbox, broker, reports })
 }
 
 fn assemble(
     config: GatewayConfig,
     identity: &GatewayIdentity,
     cache: &Cache,
-    sandbox: Sandbox,
+    scripting: Scripting,
 ) -> Result<Gateway, StartError> {
     let clock = Clock::start();
     let writer = Writer { appliance: identity.appliance, collective: identity.collective };
+    let Scripting { sandbox, broker, reports } = scripting;
     Ok(Gateway {
         clock,
         config: ConfigHandle::new(identity.collective),
@@ -143,7 +198,9 @@ fn assemble(
         names: Arc::new(Names::new(clock, config.hosts_file)),
         dialer: Dialer::new(config.dial_allow, config.limits.connect),
         audit: Audit::open(config.data_dir.join("audit.jsonl"), writer, config.limits.audit_bytes)?,
-        reports: Reports::default(),
+        reports,
+        broker,
+        script_networks: config.script_networks,
         limits: config.limits,
     })
 }
@@ -157,15 +214,25 @@ async fn restore(gateway: &Arc<Gateway>, cache: &Cache) {
     }
 }
 
+/// What is served.
+struct Listeners {
+    clients: Listener,
+    metrics: Option<TcpListener>,
+}
+
 fn spawn_all(
     gateway: &Arc<Gateway>,
     identity: Arc<GatewayIdentity>,
     cache: Arc<Cache>,
-    listener: Listener,
+    listeners: Listeners,
 ) -> (watch::Sender<bool>, JoinSet<()>) {
     let (stop, stopping) = watch::channel(false);
     let mut tasks = JoinSet::new();
-    tasks.spawn(serve::serve(gateway.clone(), listener, stopping.clone()));
+    tasks.spawn(serve::serve(gateway.clone(), listeners.clients, stopping.clone()));
+    if let Some(listener) = listeners.metrics {
+        let shown = gateway.clone();
+        tasks.spawn(exporter::serve(listener, move || metrics::text(&shown), stopping.clone()));
+    }
     tasks.spawn(follow::follow(gateway.clone(), identity, stopping.clone()));
     tasks.spawn(cache.keep(gateway.clone(), stopping.clone()));
     tasks.spawn(gateway.clone().keep_house(stopping.clone()));

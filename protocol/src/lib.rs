@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod carrier;
+pub mod exporter;
 pub mod frame;
 pub mod message;
 pub mod object;

@@ -63,8 +63,12 @@ kinds! {
     Policy = "policies", "Policy";
     /// Ringfence rule.
     RingfenceRule = "ringfence-rules", "RingfenceRule";
+    /// A value that scripts name and nobody reads.
+    Secret = "secrets", "Secret";
     /// Site.
     Site = "sites", "Site";
+    /// A certificate that HTTPS calls of scripts trust beside the public roots.
+    TrustedCertificate = "trusted-certificates", "TrustedCertificate";
     /// User-claim script.
     UserScript = "user-scripts", "UserClaimScript";
 }

@@ -356,3 +356,6 @@ const ALERT_UNKNOWN_AUTHORITY: u8 = 48;
 
 /// TLS alert `certificate_expired`; rustls sends it for certificates that are not valid yet, too.
 const ALERT_CERTIFICATE_EXPIRED: u8 = 45;
+
+#[cfg(test)]
+mod tests;

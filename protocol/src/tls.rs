@@ -16,7 +16,7 @@ use rustls::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
     crypto::CryptoProvider,
-    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime},
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime, pem::PemObject as _},
     server::WebPkiClientVerifier,
 };
 use zeroize::Zeroizing;
@@ -99,6 +99,15 @@ pub const CONTROLLER_NAME: &str = "controller.portcullis.internal";
 /// The DNS name a gateway's certificate carries.
 pub fn gateway_name(appliance: ApplianceId) -> String {
     format!("{appliance}.gateway.portcullis.internal")
+}
+
+/// The one certificate of a PEM text; nothing when it holds none or more than one, something else beside it, or one that
+/// cannot be trusted as it stands.
+pub fn trust_anchor_of_pem(text: &str) -> Option<CertificateDer<'static>> {
+    let single = text.matches("-----BEGIN ").count() == 1;
+    let certificate = CertificateDer::from_pem_slice(text.as_bytes()).ok()?;
+    let usable = RootCertStore::empty().add(certificate.clone()).is_ok();
+    (single && usable).then_some(certificate)
 }
 
 /// Who a verified certificate's holder is.

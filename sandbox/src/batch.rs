@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::script::lanes::Lane;
+use engine::script::lanes::{Analysis, Lane};
+use engine::script::tree::Tree;
 use engine::script::{Failure, ScriptKind};
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -38,15 +39,36 @@ pub struct Batch {
     pub secrets: Secrets,
     /// For whom it runs, such as a user's name: quotas are kept by it. Empty when it is nobody.
     pub subject: Arc<str>,
+    /// Why it runs.
+    pub purpose: Purpose,
     /// Where to run; [`LaneChoice::Auto`] unless an author compares lanes.
     pub lane: LaneChoice,
 }
 
 impl Batch {
-    /// A batch without secrets, for nobody, in whichever lane.
+    /// A live batch without secrets, for nobody, in whichever lane.
     pub fn new(claims: Arc<Value>, now: OffsetDateTime, scripts: Vec<Script>, criteria: Arc<[Script]>) -> Self {
-        Self { claims, now, scripts, criteria, secrets: Secrets::default(), subject: "".into(), lane: LaneChoice::Auto }
+        Self {
+            claims,
+            now,
+            scripts,
+            criteria,
+            secrets: Secrets::default(),
+            subject: "".into(),
+            purpose: Purpose::Live,
+            lane: LaneChoice::Auto,
+        }
     }
+}
+
+/// Why scripts run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Purpose {
+    /// Something depends on the answers.
+    #[default]
+    Live,
+    /// An author tries them out: they have a cache of their own, and failures count neither towards quarantine nor are they kept by it from running.
+    Test,
 }
 
 /// Which lane a batch may take.
@@ -84,14 +106,10 @@ pub struct RunRecord {
 }
 
 /// What reading a script on save told about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Admission {
-    /// Where it will run, provided that the criteria it calls are warm.
-    pub lane: Lane,
-    /// Why it is fresh, for a person.
-    pub doubt: Option<String>,
-    /// Names it calls that are neither its own nor built in: criteria scripts, or mistakes.
-    pub criteria: Vec<String>,
-    /// Claims it names.
-    pub claims: Vec<String>,
+    /// The script as our own syntax tree; secrets it names stand in it as dummies.
+    pub tree: Arc<Tree>,
+    /// What the tree says: its lane, criteria and claims.
+    pub analysis: Analysis,
 }

@@ -7,9 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::http::{HttpBackend, NoHttp};
+use crate::supervisor::Quarantined;
 
 /// Longest script in bytes.
 pub(crate) const MAX_SOURCE: usize = 64 * 1024;
+/// Longest script in bytes once secrets stand in it.
+pub(crate) const MAX_SUBSTITUTED: usize = 1024 * 1024;
 /// Largest claims of one batch, as JSON text.
 pub(crate) const MAX_CLAIMS: usize = 4 * 1024 * 1024;
 /// Largest frame to or from a worker.
@@ -56,7 +59,7 @@ pub struct SandboxConfig {
     pub http: Arc<dyn HttpBackend>,
     /// Workers that may wait for HTTP at once, beside `workers`; default 64. Each costs about 10 MiB while it waits.
     pub parked: usize,
-    /// Of those, how many one script may have; default 32.
+    /// Of those, how many one script may have; default 48.
     pub parked_per_script: usize,
     /// Of those, how many one subject may have; default 4.
     pub parked_per_subject: usize,
@@ -64,7 +67,15 @@ pub struct SandboxConfig {
     pub parked_wait: Duration,
     /// Read-only members that Java strings and lists have and Nashorn lets scripts use; default on.
     pub java_members: bool,
+    /// How often a script runs in workers before it is read in the background for the native lane; default 3, never for 0.
+    /// Scripts that were admitted need no such reading.
+    pub learn_after: u32,
+    /// Told once when a script is quarantined, by the thread that evaluated it; it must not wait. Default nobody.
+    pub on_quarantine: Option<QuarantineHook>,
 }
+
+/// Hears of scripts that are quarantined.
+pub type QuarantineHook = Arc<dyn Fn(&Quarantined) + Send + Sync>;
 
 impl fmt::Debug for SandboxConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -91,10 +102,12 @@ impl SandboxConfig {
             queue_wait: Duration::from_secs(10),
             http: Arc::new(NoHttp),
             parked: 64,
-            parked_per_script: 32,
+            parked_per_script: 48,
             parked_per_subject: 4,
             parked_wait: Duration::from_secs(60),
             java_members: true,
+            learn_after: 3,
+            on_quarantine: None,
         }
     }
 }

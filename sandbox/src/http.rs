@@ -25,7 +25,7 @@ pub enum HttpMethod {
 
 impl HttpMethod {
     /// The method as it stands in a request.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
@@ -94,7 +94,7 @@ pub enum HttpFailure {
 
 impl HttpFailure {
     /// Stable code for records, metrics and recordings.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Timeout => "timeout",
             Self::Resolve => "resolve",

@@ -9,17 +9,24 @@
 //! - a worker holds no secret, no file and no descriptor but its socket.
 
 mod batch;
+mod broker;
+mod cache;
 mod config;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod http;
 mod secrets;
 mod supervisor;
 mod wire;
 mod worker;
 
-pub use batch::{Admission, Batch, LaneChoice, RunRecord, Script};
-pub use config::{SandboxConfig, WorkerCommand};
+pub use batch::{Admission, Batch, LaneChoice, Purpose, RunRecord, Script};
+pub use broker::{Broker, BrokerConfig, BrokerError, Lookup, LookupFuture, SystemLookup};
+pub use config::{QuarantineHook, SandboxConfig, WorkerCommand};
 pub use engine::script::lanes::Lane;
 pub use http::{HttpBackend, HttpCall, HttpFailure, HttpFuture, HttpMethod, HttpOutcome, HttpRequest, NoHttp};
 pub use secrets::{NoOrigin, Origin, Secret, Secrets};
-pub use supervisor::{Layers, Sandbox, StartError};
+pub use supervisor::{Layers, Quarantined, RunCount, Sandbox, SandboxMetrics, StartError};
+#[doc(hidden)]
+pub use worker::confined;
 pub use worker::{WorkerAllocator, worker_main};

@@ -6,10 +6,17 @@
 mod call;
 mod codec;
 mod message;
+mod progress;
+mod tree;
 
 pub(crate) use call::{HostCall, HostReply, HttpCallWire};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use codec::Writer;
 pub(crate) use codec::{Malformed, frame, frame_length};
-pub(crate) use message::{AdmitRequest, Answer, BatchRequest, FromWorker, Hello, Limits, ToWorker, WireScript};
+pub(crate) use message::{
+    AdmitRequest, Answer, BatchRequest, FromWorker, Hello, Limits, ToWorker, WireLane, WireScript,
+};
+pub(crate) use progress::Progress;
 
 #[cfg(test)]
 mod tests;

@@ -5,33 +5,44 @@
 
 mod confine;
 mod convert;
+mod desk;
 mod failure;
 mod globals;
+mod link;
 mod parse;
 mod realm;
 mod runner;
 mod value;
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::rc::Rc;
 
-use rustix::time::{ClockId, clock_gettime};
-
-use crate::wire::{Answer, FromWorker, Hello, Malformed, ToWorker, frame, frame_length};
+use crate::wire::{FromWorker, Hello, Malformed, ToWorker};
+use desk::Desk;
+use link::{Channel, Link};
 use runner::Runner;
 
 pub use confine::WorkerAllocator;
 pub(crate) use confine::layer;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use parse::tree as read_tree;
 pub(crate) use runner::{sees_criteria, words};
 
 /// Stack of the thread that parses and runs: deep nesting in a script must end in an answer, not in an overflow. Only touched pages cost.
-const STACK: usize = 256 * 1024 * 1024;
+pub(crate) const STACK: usize = 256 * 1024 * 1024;
 
 /// What the hidden `script-worker` subcommand calls, before it starts any thread or opens anything.
 pub fn worker_main() -> ExitCode {
+    confined(|socket, layers| serve(socket, layers).is_ok())
+}
+
+/// Runs `inside` as a worker runs scripts: confined, with nothing but the socket to its supervisor and the isolation layers in force.
+/// Apart from [`worker_main`], it is what shows from inside that nobody gets out.
+#[doc(hidden)]
+pub fn confined(inside: impl FnOnce(UnixStream, u32) -> bool + Send + 'static) -> ExitCode {
     confine::close_inherited();
     let Ok(socket) = io::stdin().as_fd().try_clone_to_owned() else {
         return ExitCode::FAILURE;
@@ -39,10 +50,10 @@ pub fn worker_main() -> ExitCode {
     let privileges = confine::drop_privileges();
     let evaluating = std::thread::Builder::new().name("scripts".to_owned()).stack_size(STACK).spawn(move || {
         let layers = confine::confine(privileges);
-        serve(UnixStream::from(socket), layers)
+        inside(UnixStream::from(socket), layers)
     });
     match evaluating.map(std::thread::JoinHandle::join) {
-        Ok(Ok(Ok(()))) => ExitCode::SUCCESS,
+        Ok(Ok(true)) => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     }
 }
@@ -56,63 +67,28 @@ enum ServeError {
     Malformed(#[from] Malformed),
 }
 
-fn serve(mut socket: UnixStream, layers: u32) -> Result<(), ServeError> {
-    let mut out = Vec::new();
+fn serve(socket: UnixStream, layers: u32) -> Result<(), ServeError> {
+    let channel = Rc::new(Channel::new(socket));
     let thread = rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
-    send(&mut socket, &mut out, &FromWorker::Hello(Hello { thread, layers }))?;
-    let mut runner = Runner::new();
+    channel.push(&FromWorker::Hello(Hello { thread, layers }))?;
+    channel.flush()?;
+    let mut runner = Runner::new(Rc::clone(&channel) as Rc<dyn Link>);
     let mut body = Vec::new();
-    while receive(&mut socket, &mut body)? {
+    while channel.receive(&mut body)? {
         match ToWorker::read(&body)? {
             ToWorker::Batch(batch) => {
                 confine::arm_memory_cap(batch.limits.memory);
-                runner.batch(&batch, &mut |run| {
-                    let answer =
-                        Answer { cpu: thread_cpu(), retire: confine::over_soft_cap(batch.limits.memory), ..run };
-                    send(&mut socket, &mut out, &FromWorker::Answer(answer))
-                })?;
+                runner.batch(&batch, &mut Desk::new(&channel, &batch))?;
+                channel.flush()?;
             }
             ToWorker::Admit(admit) => {
                 confine::arm_memory_cap(admit.limits.memory);
-                let answer = runner.admit(&admit.script);
-                send(&mut socket, &mut out, &FromWorker::Admission(answer))?;
+                channel.push(&FromWorker::Admission(runner.admit(&admit.script)))?;
+                channel.flush()?;
             }
             ToWorker::Reply(_) => return Err(Malformed("a reply to no call").into()),
         }
-        runner.idle(&mut || socket_has_work(&socket));
+        runner.idle(&mut || channel.has_work());
     }
     Ok(())
-}
-
-/// Whether the next request is here already, so that idle work should wait.
-fn socket_has_work(socket: &UnixStream) -> bool {
-    let mut byte = [0];
-    match rustix::net::recv(socket, &mut byte[..], rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT) {
-        Ok(_) => true,
-        Err(error) => error != rustix::io::Errno::AGAIN,
-    }
-}
-
-fn send(socket: &mut UnixStream, buffer: &mut Vec<u8>, message: &FromWorker) -> Result<(), ServeError> {
-    frame(buffer, |to| message.write(to))?;
-    Ok(socket.write_all(buffer)?)
-}
-
-/// Reads one frame's body; false when the supervisor closed the socket.
-fn receive(socket: &mut UnixStream, body: &mut Vec<u8>) -> Result<bool, ServeError> {
-    let mut head = [0; 4];
-    match socket.read_exact(&mut head) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
-        Err(error) => return Err(error.into()),
-    }
-    body.clear();
-    body.resize(frame_length(head)?, 0);
-    socket.read_exact(body)?;
-    Ok(true)
-}
-
-fn thread_cpu() -> Duration {
-    let used = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(u64::try_from(used.tv_sec).unwrap_or(0), u32::try_from(used.tv_nsec).unwrap_or(0))
 }

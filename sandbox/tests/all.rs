@@ -15,3 +15,36 @@ mod results;
 #[cfg(test)]
 #[path = "all/workers.rs"]
 mod workers;
+#[cfg(test)]
+#[path = "all/api.rs"]
+mod api;
+#[cfg(test)]
+#[path = "all/escape.rs"]
+mod escape;
+#[cfg(test)]
+#[path = "all/java.rs"]
+mod java;
+#[cfg(test)]
+#[path = "all/state.rs"]
+mod state;
+#[cfg(test)]
+#[path = "all/broker.rs"]
+mod broker;
+#[cfg(test)]
+#[path = "all/server.rs"]
+mod server;
+#[cfg(test)]
+#[path = "all/admission.rs"]
+mod admission;
+#[cfg(test)]
+#[path = "all/blame.rs"]
+mod blame;
+#[cfg(test)]
+#[path = "all/parking.rs"]
+mod parking;
+#[cfg(test)]
+#[path = "all/quarantine.rs"]
+mod quarantine;
+#[cfg(test)]
+#[path = "all/secrets.rs"]
+mod secrets;

@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 use controller::{Running, settings::Settings};
+use ipnet::IpNet;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -31,6 +32,12 @@ pub(crate) struct Args {
     /// Further name or address that administrators reach the admin API by; may be repeated.
     #[arg(long = "admin-hostname", value_name = "NAME")]
     admin_names: Vec<String>,
+    /// Private, loopback or other local network that scripts may call over HTTP; may be repeated. Default: none.
+    #[arg(long = "script-network", value_name = "CIDR")]
+    script_networks: Vec<IpNet>,
+    /// Where counters are served as plain HTTP, `GET /metrics`. Default: nowhere.
+    #[arg(long, value_name = "ADDRESS")]
+    metrics_listen: Option<SocketAddr>,
     /// The master key. Default: `master.key` in the data directory; best kept elsewhere.
     #[arg(long, value_name = "FILE")]
     master_key: Option<PathBuf>,
@@ -48,6 +55,8 @@ pub(crate) struct Args {
 pub(super) struct Ready {
     client_address: SocketAddr,
     admin_address: SocketAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics_address: Option<SocketAddr>,
     ca_fingerprint: String,
     ca_file: PathBuf,
 }
@@ -61,6 +70,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     settings.admin_port = args.admin_listen;
     settings.hostnames = args.hostnames;
     settings.admin_names = args.admin_names;
+    settings.script_networks = args.script_networks;
+    settings.metrics_port = args.metrics_listen;
     if let Some(master_key) = args.master_key {
         settings.master_key = master_key;
     }
@@ -115,6 +126,7 @@ impl Ready {
         Self {
             client_address: running.client_address,
             admin_address: running.admin_address,
+            metrics_address: running.metrics_address,
             ca_fingerprint: running.authority_pin.to_string(),
             ca_file: data.join(AUTHORITY_FILE),
         }

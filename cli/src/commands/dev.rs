@@ -73,6 +73,7 @@ async fn run_in(data: &Path, shutdown: impl Future<Output = ()>) -> anyhow::Resu
     settings.client_port = loopback(0);
     settings.admin_port = loopback(0);
     settings.hostnames = vec![HOST.to_owned()];
+    settings.script_networks = vec![services::network()];
     let controller = super::controller::start(settings, &places.controller, Some(&places.admin_password)).await?;
     let running = async {
         let api = sign_in(&places, controller.admin_address, &controller.authority_pem).await?;
@@ -155,6 +156,7 @@ async fn start_gateway(api: &Api, places: &Places, controller: SocketAddr) -> an
     let mut config = GatewayConfig::new(places.gateway.clone(), listen);
     config.seed = added.seed.as_deref().map(str::parse).transpose()?;
     config.dial_allow = vec![services::network()];
+    config.script_networks = vec![services::network()];
     config.hosts_file = places.hosts.clone();
     config.controllers = vec![controller.to_string()];
     gateway::start(config, process::worker_command()?).await.context("the gateway did not start")

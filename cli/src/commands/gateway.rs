@@ -28,6 +28,12 @@ pub(crate) struct Args {
     /// Prefix that may be dialled although it is loopback, link-local, multicast or the gateway's own; may be repeated.
     #[arg(long = "dial-allow", value_name = "CIDR")]
     dial_allow: Vec<IpNet>,
+    /// Private, loopback or other local network that scripts may call over HTTP; may be repeated. Default: none.
+    #[arg(long = "script-network", value_name = "CIDR")]
+    script_networks: Vec<IpNet>,
+    /// Where counters are served as plain HTTP, `GET /metrics`. Default: nowhere.
+    #[arg(long, value_name = "ADDRESS")]
+    metrics_listen: Option<SocketAddr>,
     /// Hosts file, for Sites that use it.
     #[arg(long, value_name = "FILE", default_value = "/etc/hosts")]
     hosts_file: PathBuf,
@@ -45,6 +51,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut config = GatewayConfig::new(process::private_dir(&args.data)?, args.listen);
     config.seed = args.seed.as_deref().map(read_seed).transpose()?;
     config.dial_allow = args.dial_allow;
+    config.script_networks = args.script_networks;
+    config.metrics_listen = args.metrics_listen;
     config.hosts_file = args.hosts_file;
     config.controllers = args.controllers;
     let mut shutdown = std::pin::pin!(shutdown);
@@ -55,7 +63,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     tokio::select! {
         () = running.ready() => {
             say!("gateway ready: clients on {} (UDP)", running.address);
-            process::write_ready_file(args.ready_file.as_deref(), &json!({ "address": running.address }))?;
+            let mut ready = json!({ "address": running.address });
+            if let (Some(members), Some(metrics)) = (ready.as_object_mut(), running.metrics_address) {
+                members.insert("metricsAddress".to_owned(), json!(metrics));
+            }
+            process::write_ready_file(args.ready_file.as_deref(), &ready)?;
             shutdown.await;
         }
         () = &mut shutdown => {}

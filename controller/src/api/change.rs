@@ -7,7 +7,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use engine::{script::FailureKind, token::TokenKind};
+use engine::{
+    script::{FailureKind, lanes::is_reserved_global},
+    token::TokenKind,
+};
 use protocol::object::{Definition, ObjectKind};
 use ring::digest;
 use sandbox::Script;
@@ -147,10 +150,17 @@ fn read_name(kind: ObjectKind, given: Option<&Value>, checked: &mut Checked) -> 
             NameRule::Identifier if !rules::is_identifier(name) => {
                 "must be a name that a script can call: letters, digits, `_` and `$`"
             }
+            NameRule::Identifier if kind == ObjectKind::CriteriaScript && is_reserved_global(name) => {
+                "is the name of something built in, which a criteria script cannot replace"
+            }
+            NameRule::Secret if name.contains('%') => "may not hold `%`, because scripts write `%SECRET:NAME%`",
+            NameRule::Secret if name.chars().count() > 128 => "may not be longer than 128 characters",
             NameRule::Script if !engine::object::is_script_name(name) => {
                 "may hold lower-case letters, digits, `_` and `-` only"
             }
-            NameRule::Free | NameRule::Identifier | NameRule::Script | NameRule::None => return name.clone(),
+            NameRule::Free | NameRule::Identifier | NameRule::Script | NameRule::Secret | NameRule::None => {
+                return name.clone();
+            }
         },
         Some(_) => "must be text",
     };

@@ -9,11 +9,13 @@ use engine::{
 };
 use ipnet::IpNet;
 use protocol::object::{ObjectKind, parse_schedule, parse_server};
+use sandbox::Origin;
 use serde_json::{Map, Number, Value};
 use uuid::Uuid;
 
 use crate::{
     api::{
+        certificates,
         error::FieldError,
         schema::{Access, Field, Presence, Shape, Text},
     },
@@ -299,6 +301,11 @@ fn text_problem(rule: Text, text: &str) -> Option<&'static str> {
         Text::Schedule => (parse_schedule(text).is_some(), "must be 1m, 5m, 15m, 1h or a time of day such as 13:32"),
         Text::ClaimPath => (is_claim_path(text), "must be a claim such as claims.user.site"),
         Text::Base64 => (STANDARD.decode(text).is_ok(), "is not base64"),
+        Text::Origin => (
+            Origin::parse(text).is_ok(),
+            "must be an origin such as https://api.example.com or http://10.0.0.5:8080, without a path",
+        ),
+        Text::Certificate => (certificates::parse(text).is_some(), "must be one certificate in PEM"),
     };
     (!fits).then_some(problem)
 }

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     api::accept::{MAX_PEER_VERSION, MIN_PEER_VERSION},
+    refusal::chain,
     store::StoreError,
 };
 
@@ -226,15 +227,4 @@ fn summary(errors: &[FieldError]) -> String {
         [only] => format!("{}: {}", only.field, only.message),
         several => format!("{} fields are wrong; see `errors`", several.len()),
     }
-}
-
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        source = inner.source();
-    }
-    text
 }

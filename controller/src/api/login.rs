@@ -230,7 +230,12 @@ fn authorized(name: &DistinguishedName, address: Option<IpAddr>, grant: &AdminGr
     let roles = grant.roles.iter().filter_map(|role| config.object(ObjectKind::AdministrativeRole, role.uuid()));
     let roles: Vec<Value> = roles.map(|role| role.name.clone().into()).collect();
     let record = Record::new("admin_authorization_succeeded").name(name).address(address);
-    record.with("admin_role_names", roles).with("policy_names", grant.policy_names.clone()).event()
+    record
+        .with("admin_role_names", roles)
+        .with("policy_names", grant.policy_names.clone())
+        .with("scripted_user_claims", grant.scripted.claims.clone())
+        .with("script_failures", grant.scripted.failures.clone())
+        .event()
 }
 
 fn answer(

@@ -75,7 +75,9 @@ impl Target {
             ObjectKind::MfaProvider => Self::MfaProvider,
             ObjectKind::Policy => Self::Policy,
             ObjectKind::RingfenceRule => Self::RingfenceRule,
+            ObjectKind::Secret => Self::Secret,
             ObjectKind::Site => Self::Site,
+            ObjectKind::TrustedCertificate => Self::TrustedCertificate,
             ObjectKind::UserScript => Self::UserClaimScript,
         }
     }

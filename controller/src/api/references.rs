@@ -41,6 +41,8 @@ fn may_refer(kind: ObjectKind) -> bool {
         | ObjectKind::LocalUser
         | ObjectKind::MfaProvider
         | ObjectKind::RingfenceRule
+        | ObjectKind::Secret
+        | ObjectKind::TrustedCertificate
         | ObjectKind::UserScript => false,
     }
 }

@@ -18,7 +18,7 @@ use crate::api::{
     appliances,
     call::{Answer, Call, ok},
     caller::Admin,
-    change, crud, devices, login, logs, roles, scripts, settings, tokens,
+    change, crud, devices, login, logs, messages, roles, scripts, settings, tokens,
 };
 
 /// The routes, and the list of them that tests walk.
@@ -76,6 +76,10 @@ fn operations(routes: &mut Routes) {
     routes.add(Method::POST, "/user-scripts/test", scripts::test_user_script);
     routes.add(Method::GET, "/device-scripts/download/{id}", download_device_script);
     routes.add(Method::GET, "/audit-logs", logs::audit_logs);
+    routes.add(Method::GET, "/admin-messages", messages::list);
+    routes.add(Method::DELETE, "/admin-messages", messages::delete);
+    routes.add(Method::GET, "/admin-messages/summarize", messages::summarize);
+    routes.add(Method::PUT, "/admin-messages/{id}", messages::set_status);
     routes.add(Method::GET, "/sessions", logs::sessions);
     routes.add(Method::GET, "/stats/active-sessions", logs::active_names);
     routes.add(Method::GET, "/stats/active-sessions/dn", logs::active_names);

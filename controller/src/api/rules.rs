@@ -31,6 +31,8 @@ pub(crate) fn apply(kind: ObjectKind, checked: &mut Checked) {
         | ObjectKind::GlobalSettings
         | ObjectKind::IdentityProvider
         | ObjectKind::LocalUser
+        | ObjectKind::Secret
+        | ObjectKind::TrustedCertificate
         | ObjectKind::UserScript => {}
     }
 }

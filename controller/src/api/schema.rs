@@ -121,6 +121,10 @@ pub(crate) enum Text {
     ClaimPath,
     /// Base64.
     Base64,
+    /// An origin such as `https://api.example.com`.
+    Origin,
+    /// One certificate in PEM.
+    Certificate,
 }
 
 /// Rules for the name of an object.
@@ -132,6 +136,8 @@ pub(crate) enum NameRule {
     Identifier,
     /// Lower-case letters, digits, `_` and `-`, because `script://` refers to it.
     Script,
+    /// What may stand in `%SECRET:NAME%`: everything but `%`.
+    Secret,
     /// The kind has no names.
     None,
 }
@@ -153,7 +159,9 @@ pub(crate) fn fields(kind: ObjectKind, document: &Map<String, Value>) -> &'stati
         ObjectKind::MfaProvider => identity::mfa_fields(document.get("type").and_then(Value::as_str)),
         ObjectKind::Policy => &[BASE, access::POLICY],
         ObjectKind::RingfenceRule => &[BASE, access::RINGFENCE_RULE],
+        ObjectKind::Secret => &[BASE, access::SECRET],
         ObjectKind::Site => &[BASE, system::SITE],
+        ObjectKind::TrustedCertificate => &[BASE, system::TRUSTED_CERTIFICATE],
         ObjectKind::UserScript => &[BASE, access::USER_SCRIPT],
     }
 }
@@ -163,6 +171,7 @@ pub(crate) fn name_rule(kind: ObjectKind) -> NameRule {
     match kind {
         ObjectKind::CriteriaScript | ObjectKind::UserScript => NameRule::Identifier,
         ObjectKind::EntitlementScript => NameRule::Script,
+        ObjectKind::Secret => NameRule::Secret,
         ObjectKind::GlobalSettings => NameRule::None,
         ObjectKind::AdministrativeRole
         | ObjectKind::Appliance
@@ -175,7 +184,8 @@ pub(crate) fn name_rule(kind: ObjectKind) -> NameRule {
         | ObjectKind::MfaProvider
         | ObjectKind::Policy
         | ObjectKind::RingfenceRule
-        | ObjectKind::Site => NameRule::Free,
+        | ObjectKind::Site
+        | ObjectKind::TrustedCertificate => NameRule::Free,
     }
 }
 

@@ -4,17 +4,21 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use engine::script::{FailureKind, ScriptKind};
-use sandbox::{Batch, RunRecord, Script};
+use sandbox::{Batch, HttpCall, Purpose, RunRecord, Script};
 use serde_json::{Map, Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::api::{
-    Api,
-    call::{Answer, Call, ok},
-    caller::Admin,
-    error::{ApiError, FieldError},
-    privilege::{Action, Subject, Target},
-    schema,
+use crate::{
+    api::{
+        Api,
+        call::{Answer, Call, ok},
+        caller::Admin,
+        error::{ApiError, FieldError},
+        privilege::{Action, Subject, Target},
+        schema,
+    },
+    runs::{self, failure_value},
+    store::Object,
 };
 
 /// `POST /conditions/test`: conditions, policies and criteria scripts.
@@ -25,7 +29,7 @@ pub(crate) async fn test_condition(State(api): State<Arc<Api>>, admin: Admin, ca
     }
     let request = TestRequest::read(call.body.object().await?, api.controller.now(), false)?;
     // As policies, so that criteria scripts can be called by name.
-    let record = request.run(&api, ScriptKind::Policy).await?;
+    let record = request.run(&api, &admin, ScriptKind::Policy).await?;
     Ok(ok(&answer(&record, &Value::Bool(false))))
 }
 
@@ -38,7 +42,7 @@ pub(crate) async fn test_entitlement_script(State(api): State<Arc<Api>>, admin: 
         Some("appShortcut") => ScriptKind::AppShortcut,
         _ => ScriptKind::Host,
     };
-    let record = request.run(&api, kind).await?;
+    let record = request.run(&api, &admin, kind).await?;
     Ok(ok(&answer(&record, &Value::Array(Vec::new()))))
 }
 
@@ -46,7 +50,7 @@ pub(crate) async fn test_entitlement_script(State(api): State<Arc<Api>>, admin: 
 pub(crate) async fn test_user_script(State(api): State<Arc<Api>>, admin: Admin, call: Call) -> Answer {
     admin.require(Action::Test, Target::UserClaimScript)?;
     let request = TestRequest::read(call.body.object().await?, api.controller.now(), false)?;
-    let record = request.run(&api, ScriptKind::UserClaim).await?;
+    let record = request.run(&api, &admin, ScriptKind::UserClaim).await?;
     Ok(ok(&answer(&record, &Value::Object(Map::new()))))
 }
 
@@ -97,7 +101,8 @@ impl TestRequest {
         Ok(Self { expression, claims: Value::Object(claims), now: time.unwrap_or(now), script_type })
     }
 
-    async fn run(&self, api: &Api, kind: ScriptKind) -> Result<RunRecord, ApiError> {
+    /// Runs as a test: it does not count for quarantine, and what it would write to the audit log is shown instead.
+    async fn run(&self, api: &Api, admin: &Admin, kind: ScriptKind) -> Result<RunRecord, ApiError> {
         let config = api.controller.config.current();
         let criteria = config.criteria_scripts().map(|script| Script {
             name: script.name.as_str().into(),
@@ -105,28 +110,53 @@ impl TestRequest {
             source: script.expression.as_str().into(),
         });
         let script = Script { name: "test".into(), kind, source: self.expression.as_str().into() };
-        let batch = Batch::new(Arc::new(self.claims.clone()), self.now, vec![script], criteria.collect());
-        let record = api.controller.sandbox.evaluate(batch).await.into_iter().next();
-        match record {
-            Some(RunRecord { result: Err(failure), .. }) if failure.kind == FailureKind::Overloaded => {
-                Err(ApiError::Busy { retry_after: std::time::Duration::from_secs(1) })
-            }
-            Some(record) => Ok(record),
-            None => Err(ApiError::Busy { retry_after: std::time::Duration::from_secs(1) }),
+        let mut batch = Batch::new(Arc::new(self.claims.clone()), self.now, vec![script], criteria.collect());
+        batch.purpose = Purpose::Test;
+        batch.subject = admin.actor().name.user.to_string().into();
+        let may_use = |secret: &Object| admin.may(Action::View, secret);
+        let store = api.controller.store.as_ref();
+        batch.secrets = api.controller.secrets.those(store, &config, may_use).await;
+        let busy = || ApiError::Busy { retry_after: std::time::Duration::from_secs(1) };
+        let mut record = api.controller.sandbox.evaluate(batch).await.into_iter().next().ok_or_else(busy)?;
+        match &mut record.result {
+            Err(failure) if failure.kind == FailureKind::Overloaded => return Err(busy()),
+            Err(failure) if failure.kind == FailureKind::SecretMissing => failure.message.push_str(NOT_VIEWABLE),
+            Ok(_) | Err(_) => {}
         }
+        runs::note(&api.controller, Some(&admin.actor().name), &RunRecord { audit: Vec::new(), ..record.clone() });
+        Ok(record)
     }
 }
 
-/// 200 whether or not the script failed; a failure stands in `error`.
+/// 200 whether or not the script failed; a failure stands in `error`, with its parts in `errorDetails`.
 fn answer(record: &RunRecord, nothing: &Value) -> Value {
-    let mut answer = json!({ "output": record.output, "executionMs": record.duration.as_secs_f64() * 1000.0 });
     let (result, error) = match &record.result {
         Ok(result) => (result.clone(), None),
-        Err(failure) => (nothing.clone(), Some(failure.to_string())),
+        Err(failure) => (nothing.clone(), Some(failure)),
     };
-    if let Some(members) = answer.as_object_mut() {
-        members.insert("result".to_owned(), result);
-        members.extend(error.map(|error| ("error".to_owned(), error.into())));
+    let mut answer = json!({
+        "result": result,
+        "output": record.output,
+        "executionMs": record.duration.as_secs_f64() * 1000.0,
+        "lane": record.lane.as_str(),
+        "instructions": record.instructions,
+        "claimsRead": record.claims_read,
+        "httpCalls": record.http_calls.iter().map(call_document).collect::<Vec<_>>(),
+        "auditLog": record.audit,
+    });
+    if let (Some(members), Some(failure)) = (answer.as_object_mut(), error) {
+        members.insert("error".to_owned(), failure.to_string().into());
+        members.insert("errorDetails".to_owned(), failure_value(failure));
     }
     answer
 }
+
+fn call_document(call: &HttpCall) -> Value {
+    json!({
+        "method": call.method.as_str(), "url": call.url, "status": call.status, "outcome": call.outcome, "bytes": call.bytes,
+        "executionMs": call.duration.as_secs_f64() * 1000.0,
+    })
+}
+
+/// Added to the text of a missing secret, because one that may not be viewed is not told from one that does not exist.
+const NOT_VIEWABLE: &str = "; tests use only secrets that you may view";

@@ -1,7 +1,7 @@
 //! Write-only members: sealed beside the object, kept when an update leaves them out, dropped with what they belonged to.
 //!
-//! A local user's password is kept as its hash and a device script's file as it is, each under its own name; all other
-//! secrets of an object lie together in one sealed document, from path to value.
+//! A local user's password is kept as its hash, a device script's file and a secret's value as they are, each under its own
+//! name; all other secrets of an object lie together in one sealed document, from path to value.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::{
     api::{Api, error::ApiError},
     password::PasswordError,
+    script_secrets::SECRET_FIELD,
     store::{Object, Op},
 };
 
@@ -79,6 +80,7 @@ fn own_field(kind: ObjectKind) -> Option<&'static str> {
     match kind {
         ObjectKind::LocalUser => Some("password"),
         ObjectKind::DeviceScript => Some("file"),
+        ObjectKind::Secret => Some(SECRET_FIELD),
         _ => None,
     }
 }

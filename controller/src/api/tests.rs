@@ -7,6 +7,7 @@ mod login;
 mod objects;
 mod revocation;
 mod routes;
+mod scripts;
 
 use std::{
     collections::BTreeSet,
@@ -197,6 +198,11 @@ fn worker() -> WorkerCommand {
     WorkerCommand { program: program.clone(), args: Vec::new() }
 }
 
+/// A certificate in PEM.
+fn certificate() -> String {
+    rcgen::generate_simple_self_signed(["directory.example.com".to_owned()]).unwrap().cert.pem()
+}
+
 /// The smallest document that can be created, for every kind that can be.
 fn smallest(kind: ObjectKind) -> Option<Value> {
     let site = builtin::DEFAULT_SITE;
@@ -234,7 +240,9 @@ fn smallest(kind: ObjectKind) -> Option<Value> {
         ObjectKind::RingfenceRule => json!({
             "name": "printers", "actions": [{ "protocol": "tcp", "direction": "out", "action": "allow", "hosts": ["10.9.0.0/16"], "ports": ["631"] }],
         }),
+        ObjectKind::Secret => json!({ "name": "GRAPH_TOKEN", "secret": "graph-secret" }),
         ObjectKind::Site => json!({ "name": "north" }),
+        ObjectKind::TrustedCertificate => json!({ "name": "own roots", "pem": certificate() }),
         ObjectKind::UserScript => json!({ "name": "teams", "expression": "return {};" }),
     })
 }

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    api::{Api, accept::MAX_PEER_VERSION, error::ApiError},
+    api::{Api, accept::MAX_PEER_VERSION, certificates, error::ApiError},
     builtin,
     config::Config,
     store::{Enrolment, Object, audit},
@@ -26,6 +26,7 @@ pub(crate) async fn show(api: &Api, object: &Object) -> Result<Value, ApiError> 
         }
         ObjectKind::LocalUser => show_lockout(api, &config, object, members).await?,
         ObjectKind::GlobalSettings => show_settings(api, members),
+        ObjectKind::TrustedCertificate => certificates::show(members)?,
         ObjectKind::AdministrativeRole
         | ObjectKind::Condition
         | ObjectKind::CriteriaScript
@@ -36,6 +37,7 @@ pub(crate) async fn show(api: &Api, object: &Object) -> Result<Value, ApiError> 
         | ObjectKind::MfaProvider
         | ObjectKind::Policy
         | ObjectKind::RingfenceRule
+        | ObjectKind::Secret
         | ObjectKind::Site
         | ObjectKind::UserScript => {}
     }

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     sync::Arc,
+    time::Instant,
 };
 
 use engine::{
@@ -20,7 +21,13 @@ use protocol::{
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
-use super::{Denied, catalog::Catalog, decide, failures, system_claims};
+use super::{
+    Deciding, Denied,
+    catalog::Catalog,
+    decide, failures, script_failures,
+    scripted::{self, Scripted},
+    system_claims,
+};
 use crate::{
     audit::{self, Record},
     config::Config,
@@ -67,12 +74,22 @@ pub(crate) async fn authorize_client(
     config: &Arc<Config>,
     asking: Asking<'_>,
 ) -> Result<Authorized, AuthorizeError> {
+    let started = Instant::now();
+    let authorized = authorize(c, config, asking).await;
+    c.metrics.client_authorization.note(authorized.is_ok(), started.elapsed());
+    authorized
+}
+
+async fn authorize(c: &Controller, config: &Arc<Config>, asking: Asking<'_>) -> Result<Authorized, AuthorizeError> {
     let system = system_claims(Some(asking.address), asking.now);
-    let claims = Claims { user: asking.user.clone(), device: asking.device.clone(), system };
-    let granted = match decide(c, config, &claims, asking.responses, asking.now).await {
+    let mut claims = Claims { user: asking.user.clone(), device: asking.device.clone(), system };
+    let scripted = scripted::run(c, config, asking.name, &claims, asking.now).await;
+    scripted.add_to(&mut claims.user);
+    let deciding = Deciding { claims: &claims, responses: asking.responses, now: asking.now };
+    let granted = match decide(c, config, asking.name, deciding).await {
         Ok(granted) => granted,
         Err(denied) => {
-            let event = denied_record(&asking, &denied);
+            let event = denied_record(&asking, &denied, &scripted);
             c.store.transact(Transaction { ops: Vec::new(), audit: vec![event] }).await?;
             return Err(denied.into());
         }
@@ -81,12 +98,13 @@ pub(crate) async fn authorize_client(
     let mut ops = Vec::new();
     let mut sites = Vec::new();
     for (site, entitlements) in &granted.sites {
-        let Some(content) = site_content(config, &catalog, *site, entitlements) else { continue };
+        let Some(mut content) = site_content(config, &catalog, *site, entitlements) else { continue };
+        content.scripted = scripted.claims.clone().unwrap_or_default();
         let (grant, op) = issue(c, config, &asking, content)?;
         sites.push(grant);
         ops.push(op);
     }
-    let event = granted_record(&asking, claims, &granted, &sites);
+    let event = granted_record(&asking, claims, &granted, &sites, scripted);
     c.store.transact(Transaction { ops, audit: vec![event] }).await?;
     Ok(Authorized { sites, policies: granted.matched.into_iter().collect() })
 }
@@ -108,6 +126,7 @@ fn site_content(
         site_name: config.site(site)?.name.clone(),
         config: needed_sequence(config, site, &grants),
         grants,
+        scripted: Map::new(),
         gateways: catalog.gateways.get(&site).cloned().unwrap_or_default(),
     })
 }
@@ -160,7 +179,15 @@ pub(crate) fn hostname(device: &Map<String, Value>) -> Option<String> {
     device.get("os")?.get("hostname")?.as_str().map(|name| name.chars().take(MAX_HOSTNAME).collect())
 }
 
-fn granted_record(asking: &Asking<'_>, claims: Claims, granted: &Granted, sites: &[SiteGrant]) -> AuditEvent {
+fn granted_record(
+    asking: &Asking<'_>,
+    claims: Claims,
+    granted: &Granted,
+    sites: &[SiteGrant],
+    scripted: Scripted,
+) -> AuditEvent {
+    let mut failed: Vec<Value> = script_failures(&scripted.failures).collect();
+    failed.extend(failures(&granted.outcomes));
     let texts = |texts: &mut dyn Iterator<Item = String>| Value::from(texts.collect::<Vec<_>>());
     let entitlements: BTreeSet<&String> = sites.iter().flat_map(|site| &site.entitlements).collect();
     Record::new(audit::AUTHORIZATION_SUCCEEDED)
@@ -173,17 +200,19 @@ fn granted_record(asking: &Asking<'_>, claims: Claims, granted: &Granted, sites:
         .with("entitlement_token_ids", texts(&mut sites.iter().map(|site| site.entitlement.id.to_string())))
         .with("device_claims", claims.device)
         .with("system_claims", claims.system)
-        .with("script_failures", failures(&granted.outcomes))
+        .with("scripted_user_claims", scripted.claims)
+        .with("script_failures", failed)
         .event()
 }
 
-fn denied_record(asking: &Asking<'_>, denied: &Denied) -> AuditEvent {
+fn denied_record(asking: &Asking<'_>, denied: &Denied, scripted: &Scripted) -> AuditEvent {
     Record::new(audit::AUTHORIZATION_FAILED)
         .name(asking.name)
         .address(Some(asking.address))
         .with("session_id", asking.binding.session.to_string())
         .with("reason", denied.code())
         .with("detail", denied.detail())
+        .with("script_failures", script_failures(&scripted.failures).collect::<Vec<Value>>())
         .event()
 }
 

@@ -5,9 +5,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use engine::{
     id::{
         ConditionId, CriteriaScriptId, EntitlementId, EntitlementScriptId, IdentityProviderId, LocalUserId, PolicyId,
-        SiteId,
+        SiteId, UserScriptId,
     },
-    object::{Condition, CriteriaScript, Entitlement, EntitlementScript, IdentityProvider, LocalUser, Policy, Site},
+    object::{
+        Condition, CriteriaScript, Entitlement, EntitlementScript, IdentityProvider, LocalUser, Policy, Site,
+        UserScript,
+    },
 };
 use protocol::object::{Definition, ObjectKind};
 use uuid::Uuid;
@@ -41,7 +44,8 @@ macro_rules! definitions {
                     | ObjectKind::IpPool
                     | ObjectKind::MfaProvider
                     | ObjectKind::RingfenceRule
-                    | ObjectKind::UserScript => {}
+                    | ObjectKind::Secret
+                    | ObjectKind::TrustedCertificate => {}
                 }
             }
         }
@@ -79,6 +83,7 @@ definitions! {
     sites, site, "Site": SiteId => Site;
     identity_providers, identity_provider, "identity provider": IdentityProviderId => IdentityProvider;
     local_users, local_user, "local user": LocalUserId => LocalUser;
+    user_scripts, user_script, "user-claim script": UserScriptId => UserScript;
 }
 
 impl Config {

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     audit::Record,
-    enrol, refusal,
+    enrol, messages, refusal,
     state::Controller,
     store::{AuditRow, Transaction},
     watch::{self, GatewayPeer, WatchError},
@@ -163,6 +163,10 @@ async fn report(c: &Controller, carrier: &SharedCarrier, mut stream: Stream) -> 
         c.gateways.report(peer.appliance, peer.address, &report, c.now());
         let rows = match report {
             Report::Audit { records } => records.into_iter().map(|record| audit_row(peer, record)).collect(),
+            Report::AdminMessage(message) => {
+                messages::post(c.store.as_ref(), peer.appliance, message).await;
+                Vec::new()
+            }
             Report::Sessions { .. } | Report::SessionStarted(_) | Report::SessionEnded { .. } => Vec::new(),
         };
         let audit_position = c.store.append_foreign_audit(peer.appliance, rows).await.map_err(WatchError::Store)?;

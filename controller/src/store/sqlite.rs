@@ -23,8 +23,8 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{
-    AuditFilter, AuditRow, Committed, DeviceRow, Enrolment, Loaded, Store, StoreError, StoreFuture, TokenFilter,
-    TokenRow, Transaction,
+    AdminMessageRow, AuditFilter, AuditRow, Committed, DeviceRow, Enrolment, Loaded, Store, StoreError, StoreFuture,
+    TokenFilter, TokenRow, Transaction,
     seal::{MasterKey, Place},
 };
 use crate::config::ConfigHandle;
@@ -218,6 +218,10 @@ impl Store for SqliteStore {
             let (reply, answer) = oneshot::channel();
             self.ask(Command::Append(writer, rows, reply), answer).await
         })
+    }
+
+    fn admin_messages(&self) -> StoreFuture<'_, Vec<AdminMessageRow>> {
+        Box::pin(async move { Ok(read::admin_messages(&mut *self.reader().await?).await?) })
     }
 
     fn audit(&self, filter: AuditFilter) -> StoreFuture<'_, Vec<AuditRow>> {

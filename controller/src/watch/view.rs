@@ -1,7 +1,8 @@
 //! What one gateway may know: its part of the configuration, and the difference between two of them.
 //!
-//! The part is the gateway's own record, its Site, the entitlements that are or may be used there, their conditions, and
-//! the scripts they name. Everything else of the configuration never reaches the gateway.
+//! The part is the gateway's own record, its Site, the entitlements that are or may be used there, their conditions, the
+//! scripts they name, the secrets that these scripts and conditions name, and the trusted certificates. Everything else of
+//! the configuration never reaches the gateway.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,7 +19,7 @@ use protocol::{
 };
 use uuid::Uuid;
 
-use crate::{appliance::Gateway, authorization::endpoint, config::Config, store::Object};
+use crate::{appliance::Gateway, authorization::endpoint, config::Config, script_secrets::named_in, store::Object};
 
 /// A gateway's part of one configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +47,8 @@ impl View {
                 view.take_entitlement(config, entitlement);
             }
         }
+        view.take_secrets(config);
+        config.all(ObjectKind::TrustedCertificate).for_each(|object| view.put(object));
         Some(view)
     }
 
@@ -86,10 +89,28 @@ impl View {
         }
     }
 
+    /// The secrets that what was taken names.
+    fn take_secrets(&mut self, config: &Config) {
+        let scripts = self
+            .objects
+            .values()
+            .filter(|object| matches!(object.kind, ObjectKind::Condition | ObjectKind::EntitlementScript));
+        let sources = scripts.filter_map(|object| object.body.get("expression")?.as_str());
+        let names: BTreeSet<&str> = sources.flat_map(named_in).collect();
+        let secrets = names.into_iter().filter_map(|name| config.by_name(ObjectKind::Secret, name).cloned());
+        for secret in secrets.collect::<Vec<_>>() {
+            self.put(&secret);
+        }
+    }
+
     fn take(&mut self, config: &Config, kind: ObjectKind, id: Uuid) {
         if let Some(object) = config.object(kind, id) {
-            self.objects.insert((kind, id), object.clone());
+            self.put(object);
         }
+    }
+
+    fn put(&mut self, object: &Arc<Object>) {
+        self.objects.insert((object.kind, object.id), object.clone());
     }
 }
 

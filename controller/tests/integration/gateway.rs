@@ -17,8 +17,8 @@ use protocol::{
     carrier::{SharedCarrier, Stream},
     frame::write_frame,
     message::{
-        Change, ControllerRequest, Enrol, Enrolled, Refusal, Report, ReportAck, SessionFacts, Snapshot, WatchAck,
-        WatchEvent, WatchFrom,
+        AdminMessage, Change, ControllerRequest, Enrol, Enrolled, MessageCategory, MessageLevel, Refusal, Report,
+        ReportAck, SessionFacts, Snapshot, WatchAck, WatchEvent, WatchFrom,
     },
     object::ObjectKind,
     tls::Identity,
@@ -108,6 +108,45 @@ async fn a_gateway_gets_its_part_and_every_change_of_it() {
     })
     .await;
     house.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_gets_the_secrets_its_scripts_name_and_no_others() {
+    let house = House::new().await;
+    put_secret(&house, "NAMED", "first").await;
+    put_secret(&house, "OTHER", "not for gateways").await;
+    let asks = condition("ticket", "return httpGet('https://x/?k=%SECRET:NAMED%').statusCode === 200;");
+    house.put(ObjectKind::Condition, asks).await;
+    house.put(ObjectKind::Condition, condition("unused", "return '%SECRET:OTHER%' === '';")).await;
+    house.put(ObjectKind::Entitlement, entitlement("wiki", DEFAULT_SITE, &[&id_of("ticket").to_string()])).await;
+    house.put(ObjectKind::Policy, policy("names it", "Access", "return '%SECRET:OTHER%' === '';", &[])).await;
+    let mut gate = Gate::new(&house, "gate").await;
+    let snapshot = gate.snapshot().await;
+    let secrets: Vec<_> = snapshot.objects.iter().filter(|object| object.kind == ObjectKind::Secret).collect();
+    assert_eq!(secrets.len(), 1);
+    assert_eq!((&secrets[0].body["name"], &secrets[0].body["secret"]), (&json!("NAMED"), &json!("first")));
+
+    put_secret(&house, "NAMED", "second").await;
+    assert_eq!(gate.change().await.put[0].body["secret"], "second");
+    put_secret(&house, "OTHER", "still not").await;
+    gate.progress_to(seq(&house)).await;
+    house.put(ObjectKind::Condition, condition("ticket", "return true;")).await;
+    let change = gate.change().await;
+    assert_eq!(change.removed, [(ObjectKind::Secret, id_of("NAMED"))]);
+    let certificate = rcgen::generate_simple_self_signed(["x.example.com".to_owned()]).unwrap().cert.pem();
+    let trusted = json!({ "id": id_of("own root"), "name": "own root", "pem": certificate });
+    house.put(ObjectKind::TrustedCertificate, trusted).await;
+    assert_eq!(gate.change().await.put[0].kind, ObjectKind::TrustedCertificate);
+    house.running.stop().await;
+}
+
+async fn put_secret(house: &House, name: &str, value: &str) {
+    let id = id_of(name);
+    let body = json!({ "id": id, "name": name });
+    let kind = ObjectKind::Secret;
+    let object = controller::store::Object { kind, id, name: name.into(), tags: Vec::new(), seq: 0, body };
+    let secret = Op::PutSecret { kind, id, field: "secret", value: value.as_bytes().to_vec() };
+    house.transact(vec![Op::PutObject { object, expect: Expect::Any }, secret]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -344,4 +383,26 @@ async fn until(mut holds: impl FnMut() -> bool) {
         }
     };
     tokio::time::timeout(PATIENCE, waiting).await.expect("state not reached in time");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_gateway_says_to_administrators_is_kept_and_counted() {
+    let house = House::new().await;
+    let mut gate = Gate::new(&house, "gate").await;
+    gate.snapshot().await;
+    let mut stream = open(&gate.carrier, &ControllerRequest::Report).await;
+    let message = AdminMessage {
+        level: MessageLevel::Error,
+        category: MessageCategory::Configuration,
+        message: "Script \"slow\" is not run any more".to_owned(),
+    };
+    for _ in 0..2 {
+        write_frame(stream.send.as_mut(), &Report::AdminMessage(message.clone())).await.unwrap();
+        let _: ReportAck = read(&mut stream).await;
+    }
+    let rows = house.running.controller.store.admin_messages().await.unwrap();
+    let row = rows.iter().find(|row| row.source.uuid() == id_of("gate")).unwrap();
+    assert_eq!((row.message.as_str(), row.level.as_str(), row.count), (message.message.as_str(), "Error", 2));
+    assert_eq!(house.audit("admin_message_posted").await["admin_message"]["source"], "gate");
+    house.running.stop().await;
 }

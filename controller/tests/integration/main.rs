@@ -9,6 +9,8 @@ mod gateway;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod scripts;
+#[cfg(test)]
 mod session;
 #[cfg(test)]
 mod sign_in;

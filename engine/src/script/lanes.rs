@@ -4,12 +4,21 @@
 //! Then a compiled function may run again and again in one prepared context, and nobody can tell.
 //! This is a whitelist: what is not known to be harmless makes the script *fresh*. It never runs anything and keeps no state.
 //!
-//! INVARIANTS the proof rests on, each kept by the walk in [`walk`]:
-//! - variables written are declared by the script; properties are never written, nor deleted;
-//! - functions called are the script's own, criteria that are warm themselves, or built-ins that write nothing;
+//! The proof. The run's *own* values are primitives and objects that an expression of this very run made; nothing else can reach those
+//! unless it is written somewhere, and only own objects are written:
+//! - variables written are declared by the script;
+//! - properties are written and deleted, and lists, maps, sets and dates changed in place, only on own values. An assignment to a property
+//!   never changes a prototype: it makes a property of the object itself, unless an accessor is found, and those of the language that take
+//!   a value, such as `__proto__`, change the object they are used on. Accessors, classes and proxies are not modelled, so a script has none;
+//! - functions called are the script's own, criteria that are warm themselves, or built-ins that write nothing but an own value;
 //!   built-ins that call back are given only such functions;
-//! - arrays that are changed in place were made by the script itself;
-//! - no property is read by name that leads to a writing built-in (`push`, `constructor`, `__proto__`, …), and what a computed name answers is never called.
+//! - a method is trusted by its *name*, so no object may have any other function under the name of a built-in method. Two facts together
+//!   would break that: that there is a function among the script's values (it reads a property by a computed name that is no number, or by
+//!   the name of a built-in method, or uses a function of its own as a value, or calls a criterion), and that a value which may be
+//!   a function is put under such a name or under a computed one. Either alone is harmless; both together are a doubt;
+//! - what a computed name answers is never called, and prototypes, constructors and callers are not read by name.
+//!
+//! What a call of an own function answers is own when all its returns are; parameters never are.
 
 mod names;
 mod scope;
@@ -19,7 +28,7 @@ use std::collections::BTreeSet;
 
 use super::tree::{Span, Tree};
 
-pub use names::is_reserved_global;
+pub use names::{is_builtin_member, is_reserved_global};
 
 /// Where a script runs; never visible in its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

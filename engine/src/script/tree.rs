@@ -1,6 +1,6 @@
 //! Our own syntax tree of a script, with places in the author's text.
 //!
-//! The sandbox makes it from what its JavaScript parser read; [`super::lanes`] and, later, the native lane read it.
+//! The sandbox makes it from what its JavaScript parser read; [`super::lanes`], [`super::native`] and [`super::lint`] read it.
 //! It models the part of the language that policies are written in. Everything else is [`ExprKind::Opaque`] or
 //! [`StmtKind::Opaque`], which proves nothing and so sends a script to the fresh lane.
 //!
@@ -167,6 +167,8 @@ pub struct ArrayPart {
     pub target: Option<Pattern>,
     /// Value when the element is missing.
     pub default: Option<Expr>,
+    /// Whether it takes all that is left.
+    pub rest: bool,
 }
 
 /// A function, arrow function or method.
@@ -176,6 +178,8 @@ pub struct Function {
     pub name: Option<Box<str>>,
     /// Parameters with their defaults, the rest parameter last.
     pub params: Vec<Declarator>,
+    /// Whether the last parameter takes all arguments that are left.
+    pub rest: bool,
     /// Its statements; an arrow's expression is one `return`.
     pub body: Vec<Stmt>,
 }
@@ -224,6 +228,8 @@ pub enum ExprKind {
     Sequence(Box<Expr>, Box<Expr>),
     /// Assignment; compound when `op` is not `None`.
     Assign { op: Option<AssignOp>, target: Target, value: Box<Expr> },
+    /// `delete a.b` and `delete a[b]`
+    Delete(Target),
     /// `++` and `--`
     Update { increment: bool, prefix: bool, target: Target },
     /// `a ? b : c`
@@ -282,12 +288,16 @@ pub enum Key {
     Computed(Box<Expr>),
 }
 
-/// What an assignment writes to.
+/// What an assignment or `delete` writes to.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Target {
     /// A variable.
     Name(Box<str>),
-    /// A property or a pattern.
+    /// `a.b`
+    Member { object: Box<Expr>, name: Box<str> },
+    /// `a[b]`
+    Index { object: Box<Expr>, index: Box<Expr> },
+    /// A pattern or anything else.
     Opaque,
 }
 

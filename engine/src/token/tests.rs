@@ -184,6 +184,7 @@ fn content(kind: TokenKind) -> Content {
             site_name: "Default Site".into(),
             config: 3,
             grants: vec![Grant { entitlement: EntitlementId::new(Uuid::from_u128(8)), policies: vec!["staff".into()] }],
+            scripted: Map::new(),
             gateways: Vec::new(),
         }),
         TokenKind::Administration => {

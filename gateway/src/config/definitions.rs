@@ -14,9 +14,13 @@ use ipnet::IpNet;
 use protocol::{
     message::ConfigObject,
     object::{Definition, ObjectKind},
+    tls::trust_anchor_of_pem,
 };
+use rustls::pki_types::CertificateDer;
+use sandbox::{Origin, Secret, Secrets};
 use serde_json::Value;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 /// Configured objects by id; scripts by name, as entitlements refer to them.
 #[derive(Default, Clone)]
@@ -29,6 +33,9 @@ pub(crate) struct Definitions {
     scripts_by_name: BTreeMap<String, Arc<EntitlementScript>>,
     site: Option<Arc<Site>>,
     sources: Sources,
+    secrets: BTreeMap<Uuid, (Box<str>, Secret)>,
+    secrets_by_name: Secrets,
+    trusted: BTreeMap<Uuid, CertificateDer<'static>>,
 }
 
 /// Who may connect, as the gateway's own document says.
@@ -59,6 +66,7 @@ impl Definitions {
         }
         let by_name = changed.scripts.values().map(|script| (script.name.clone(), script.clone()));
         changed.scripts_by_name = by_name.collect();
+        changed.secrets_by_name = changed.secrets.values().cloned().collect();
         changed
     }
 
@@ -68,6 +76,16 @@ impl Definitions {
 
     pub(crate) fn script(&self, name: &str) -> Option<&Arc<EntitlementScript>> {
         self.scripts_by_name.get(name)
+    }
+
+    /// The secrets that scripts of this gateway name.
+    pub(crate) fn secrets(&self) -> Secrets {
+        self.secrets_by_name.clone()
+    }
+
+    /// What HTTPS calls of scripts trust beside the public roots.
+    pub(crate) fn trusted(&self) -> Vec<CertificateDer<'static>> {
+        self.trusted.values().cloned().collect()
     }
 
     /// This gateway's Site, once it is known.
@@ -116,6 +134,8 @@ impl Definitions {
             | ObjectKind::Policy
             | ObjectKind::RingfenceRule
             | ObjectKind::UserScript => {}
+            ObjectKind::Secret => drop(self.secrets.remove(&id)),
+            ObjectKind::TrustedCertificate => drop(self.trusted.remove(&id)),
         }
     }
 
@@ -142,11 +162,20 @@ impl Definitions {
             }
             Definition::Site(site) if self.site_id == Some(site.id) => self.site = Some(Arc::new(site)),
             Definition::Other if object.kind == ObjectKind::Appliance => self.sources = sources(&object.body),
+            Definition::Other if object.kind == ObjectKind::Secret => {
+                // One without a name or a value is missing, and scripts that name it fail.
+                self.secrets.extend(secret(&object.body).map(|secret| (object.id, secret)));
+            }
+            Definition::Other if object.kind == ObjectKind::TrustedCertificate => {
+                let pem = object.body.get("pem").and_then(Value::as_str);
+                self.trusted.extend(pem.and_then(trust_anchor_of_pem).map(|certificate| (object.id, certificate)));
+            }
             Definition::Site(_)
             | Definition::Policy(_)
             | Definition::CriteriaScript(_)
             | Definition::IdentityProvider(_)
             | Definition::LocalUser(_)
+            | Definition::UserScript(_)
             | Definition::Other => {}
         }
     }
@@ -165,6 +194,16 @@ fn sources(appliance: &Value) -> Sources {
     Sources::Only(listed.iter().filter_map(net).collect())
 }
 
+/// A secret as it was shipped. `allowedOrigins` absent or empty means everywhere; an entry that is no origin allows nothing.
+fn secret(body: &Value) -> Option<(Box<str>, Secret)> {
+    let name = body.get("name")?.as_str()?;
+    let value = Arc::new(Zeroizing::new(body.get("secret")?.as_str()?.to_owned()));
+    let listed = body.get("allowedOrigins").and_then(Value::as_array).filter(|listed| !listed.is_empty());
+    let allowed_origins =
+        listed.map(|listed| listed.iter().filter_map(|origin| Origin::parse(origin.as_str()?).ok()).collect());
+    Some((name.into(), Secret { value, allowed_origins }))
+}
+
 /// What an edit touches.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Touched {
@@ -178,6 +217,8 @@ pub(crate) struct Touched {
     pub(crate) scripts: BTreeSet<String>,
     /// Whether names resolve differently from now on.
     pub(crate) names: bool,
+    /// Whether HTTPS calls of scripts trust others from now on.
+    pub(crate) trusted: bool,
 }
 
 impl Touched {
@@ -208,8 +249,9 @@ impl Touched {
             entitlements: differing(&old.entitlements, &new.entitlements),
             conditions,
             edited,
-            scripts: differing(&old.scripts_by_name, &new.scripts_by_name),
+            scripts: differing_scripts(old, new),
             names: resolves(old) != resolves(new),
+            trusted: old.trusted != new.trusted,
         }
     }
 
@@ -217,6 +259,20 @@ impl Touched {
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// Scripts that answer differently: edited themselves, or naming a secret that is another now.
+fn differing_scripts(old: &Definitions, new: &Definitions) -> BTreeSet<String> {
+    let mut scripts = differing(&old.scripts_by_name, &new.scripts_by_name);
+    let same =
+        |(id, seq): &(Uuid, u64)| old.shipped.get(&(ObjectKind::Secret, *id)).is_some_and(|object| object.seq == *seq);
+    let written =
+        new.shipped.values().filter(|object| object.kind == ObjectKind::Secret && !same(&(object.id, object.seq)));
+    let marks: Vec<String> =
+        written.filter_map(|object| Some(format!("%SECRET:{}%", new.secrets.get(&object.id)?.0))).collect();
+    let names = |script: &EntitlementScript| marks.iter().any(|mark| script.expression.contains(mark));
+    scripts.extend(new.scripts_by_name.values().filter(|script| names(script)).map(|script| script.name.clone()));
+    scripts
 }
 
 fn differing<K: Ord + Clone, V: PartialEq>(old: &BTreeMap<K, Arc<V>>, new: &BTreeMap<K, Arc<V>>) -> BTreeSet<K> {

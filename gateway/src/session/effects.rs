@@ -16,7 +16,7 @@ use super::{FlowEvent, Inner, LiveSession};
 use crate::{
     audit::{Daemon, Weight},
     dial::DialError,
-    scripts::{failure, script},
+    scripts::{condition_answer, failure, script},
 };
 
 impl LiveSession {
@@ -98,12 +98,12 @@ impl LiveSession {
     }
 
     async fn ask(&self, condition: ConditionId, claims: Arc<Value>) -> Answer {
-        let config = self.gateway.config.current();
-        let Some(condition) = config.as_ref().and_then(|config| config.definitions.condition(condition)) else {
-            return Err(failure(FailureKind::Crash, "", "the condition is not configured"));
-        };
+        let missing = || failure(FailureKind::Crash, "", "the condition is not configured");
+        let config = self.gateway.config.current().ok_or_else(missing)?;
+        let condition = config.definitions.condition(condition).ok_or_else(missing)?;
         let script = script(&condition.name, ScriptKind::Condition, &condition.expression);
-        let answer = self.gateway.scripts.condition(script, claims, self.gateway.clock.wall()).await;
+        let record = self.run(&config.definitions, vec![script], claims).await.pop();
+        let answer = condition_answer(&condition.name, record);
         if let Err(failure) = &answer {
             let mut members = Map::new();
             members.insert("condition_name".to_owned(), condition.name.clone().into());

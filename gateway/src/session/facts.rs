@@ -21,6 +21,9 @@ pub(super) fn claims(gateway: &Gateway, tokens: &Tokens, source: IpAddr, connect
     if let Some(content) = tokens.user() {
         claims.user = content.user.clone();
         claims.user.extend(opened(gateway, content.encrypted.as_deref()));
+        if let Some(scripted) = tokens.scripted() {
+            claims.user.insert("agScripted".to_owned(), Value::Object(scripted.clone()));
+        }
         responses = serde_json::to_value(&content.responses).unwrap_or(responses);
     }
     let mut all = claims.to_value();

@@ -25,7 +25,7 @@ use crate::{
     audit::{Daemon, Weight},
     config::{Definitions, Touched},
     resolver::names::NameProblem,
-    scripts::script,
+    scripts::{lists, script},
 };
 
 /// Whether scripts and names are being asked.
@@ -159,7 +159,7 @@ impl LiveSession {
             let found = definitions.script(&name).filter(|found| found.script_type == type_of(kind))?;
             Some(script(&name, kind, &found.expression))
         });
-        let scripts = self.gateway.scripts.lists(scripts.collect(), claims, self.gateway.clock.wall()).await;
+        let scripts = lists(self.run(definitions, scripts.collect(), claims).await);
         let (names, unresolved) = self.gateway.names.resolve_all(rules::names_needed(entitlements(), &scripts)).await;
         Answers { scripts, names, unresolved }
     }

@@ -17,8 +17,8 @@ use protocol::{
     carrier::{SharedCarrier, Stream},
     frame::{MAX_MESSAGE, read_frame, write_frame},
     message::{
-        Answer, ChainedRecord, Change, ConfigObject, ControllerRequest, Enrolled, GatewayEndpoint, Report, ReportAck,
-        SessionFacts, Snapshot, WatchAck, WatchEvent, WireRevocation,
+        AdminMessage, Answer, ChainedRecord, Change, ConfigObject, ControllerRequest, Enrolled, GatewayEndpoint,
+        Report, ReportAck, SessionFacts, Snapshot, WatchAck, WatchEvent, WireRevocation,
     },
     object::ObjectKind,
     quic::{CONTROLLER_ALPN, Limits, Listener, QuicError},
@@ -56,6 +56,7 @@ struct State {
     acknowledged: watch::Sender<u64>,
     records: watch::Sender<Vec<ChainedRecord>>,
     sessions: watch::Sender<Vec<SessionFacts>>,
+    messages: watch::Sender<Vec<AdminMessage>>,
 }
 
 struct Store {
@@ -78,6 +79,7 @@ impl Controller {
             acknowledged: watch::Sender::new(0),
             records: watch::Sender::new(Vec::new()),
             sessions: watch::Sender::new(Vec::new()),
+            messages: watch::Sender::new(Vec::new()),
         };
         let address = (Ipv4Addr::LOCALHOST, 0).into();
         let controller = Self { facts: Arc::new(facts), address, state: Arc::new(state), running: Mutex::new(None) };
@@ -231,6 +233,15 @@ impl Controller {
         self.state.records.borrow().clone()
     }
 
+    /// Waits until an admin message was reported.
+    pub async fn message(&self, wanted: impl Fn(&AdminMessage) -> bool) -> AdminMessage {
+        let mut messages = self.state.messages.subscribe();
+        let wait = messages.wait_for(|messages| messages.iter().any(&wanted));
+        let found =
+            tokio::time::timeout(Duration::from_secs(20), wait).await.expect("the message is reported").unwrap();
+        found.iter().find(|message| wanted(message)).unwrap().clone()
+    }
+
     /// Waits until the reported sessions are as wanted.
     pub async fn sessions(&self, wanted: impl Fn(&[SessionFacts]) -> bool) {
         let mut sessions = self.state.sessions.subscribe();
@@ -316,6 +327,7 @@ async fn report_stream(mut stream: Stream, state: &State) {
             Report::SessionEnded { session } => {
                 state.sessions.send_modify(|sessions| sessions.retain(|known| known.session != session));
             }
+            Report::AdminMessage(message) => state.messages.send_modify(|messages| messages.push(message)),
             Report::Audit { records } => state.records.send_modify(|held| {
                 let last = held.last().map_or(0, |record| record.position);
                 held.extend(records.into_iter().filter(|record| record.position > last));

@@ -20,3 +20,4 @@ mod cuts;
 mod flows;
 mod records;
 mod resilience;
+mod scripts;

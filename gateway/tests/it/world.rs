@@ -182,6 +182,7 @@ impl<'a> Tokens<'a> {
             site_name: "plant".into(),
             config: 0,
             grants: vec![Grant { entitlement: world.entitlement, policies: vec!["staff".into()] }],
+            scripted: Map::new(),
             gateways: vec![],
         };
         Self {

@@ -12,12 +12,12 @@ use std::{
 use engine::{
     id::{
         AdministrativeRoleId, ConditionId, CriteriaScriptId, EntitlementId, EntitlementScriptId, IdentityProviderId,
-        LocalUserId, PolicyId, SiteId,
+        LocalUserId, PolicyId, SiteId, UserScriptId,
     },
     object::{
         Action, ClaimMapping, Condition, CriteriaScript, Direction, DnsResolver, Effect, Entitlement,
         EntitlementScript, EntitlementScriptType, HostSpec, IdentityProvider, IdentityProviderType, LocalUser, Logic,
-        Policy, PolicyType, PortRange, PortSpec, Remedy, RemedyAsk, Schedule, Site, Traffic,
+        Policy, PolicyType, PortRange, PortSpec, Remedy, RemedyAsk, Schedule, Site, Traffic, UserScript,
     },
 };
 use serde::{Deserialize, de::DeserializeOwned};
@@ -44,6 +44,8 @@ pub enum Definition {
     IdentityProvider(IdentityProvider),
     /// A local user.
     LocalUser(LocalUser),
+    /// A user-claim script.
+    UserScript(UserScript),
     /// A kind that nothing here decides by.
     Other,
 }
@@ -77,6 +79,7 @@ impl Definition {
             ObjectKind::Site => Self::Site(wire::<SiteDocument>(body)?.into_site()?),
             ObjectKind::IdentityProvider => Self::IdentityProvider(wire::<ProviderDocument>(body)?.into_provider()),
             ObjectKind::LocalUser => Self::LocalUser(wire::<UserDocument>(body)?.into_user()),
+            ObjectKind::UserScript => Self::UserScript(wire::<UserScriptDocument>(body)?.into_script()),
             ObjectKind::AdministrativeRole
             | ObjectKind::Appliance
             | ObjectKind::DeviceScript
@@ -84,7 +87,8 @@ impl Definition {
             | ObjectKind::IpPool
             | ObjectKind::MfaProvider
             | ObjectKind::RingfenceRule
-            | ObjectKind::UserScript => Self::Other,
+            | ObjectKind::Secret
+            | ObjectKind::TrustedCertificate => Self::Other,
         })
     }
 }
@@ -168,6 +172,19 @@ struct CriteriaDocument {
 impl CriteriaDocument {
     fn into_script(self) -> CriteriaScript {
         CriteriaScript { id: self.id, name: self.name, expression: self.expression }
+    }
+}
+
+#[derive(Deserialize)]
+struct UserScriptDocument {
+    id: UserScriptId,
+    name: String,
+    expression: String,
+}
+
+impl UserScriptDocument {
+    fn into_script(self) -> UserScript {
+        UserScript { id: self.id, name: self.name, expression: self.expression }
     }
 }
 
@@ -507,6 +524,8 @@ struct ProviderDocument {
     user_lockout_duration_minutes: u64,
     #[serde(default)]
     claim_mappings: Vec<ClaimMappingDocument>,
+    #[serde(default)]
+    user_scripts: Vec<UserScriptId>,
     #[serde(default = "default_device_limit")]
     device_limit_per_user: u32,
 }
@@ -555,6 +574,7 @@ impl ProviderDocument {
             lockout_threshold: self.user_lockout_threshold,
             lockout_duration: Duration::from_secs(self.user_lockout_duration_minutes.saturating_mul(60)),
             claim_mappings: self.claim_mappings.into_iter().map(mapping).collect(),
+            user_scripts: self.user_scripts,
             device_limit: self.device_limit_per_user,
         }
     }

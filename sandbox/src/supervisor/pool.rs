@@ -1,26 +1,36 @@
 //! Workers that are ready, and the queue for them.
+//!
+//! INVARIANT: at most `workers` batches compute at once; a batch that waits for HTTP has given its slot back and holds a place of the parking instead,
+//! for which the pool keeps one more worker.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use tokio::time::timeout;
 
 use super::StartError;
-use super::process::{Alive, Nursery, Order, Worker};
+use super::metrics::Counters;
+use super::nursery::{Alive, Nursery, Order, Starter};
+use super::parking::Parking;
+use super::process::Worker;
 use crate::config::SandboxConfig;
 
 /// The workers and who waits for them.
 pub(super) struct Pool {
     pub(super) config: SandboxConfig,
+    pub(super) counters: Arc<Counters>,
+    /// Places of runs that wait for HTTP.
+    pub(super) parking: Parking,
     /// One permit per batch that may run.
     slots: Semaphore,
     waiting: AtomicUsize,
     /// One permit per worker in `ready`.
     ready_count: Semaphore,
-    ready: Mutex<Vec<Worker>>,
+    /// The one used last stands last and is used first: its caches fit.
+    ready: Mutex<VecDeque<Worker>>,
     orders: Sender<Order>,
     alive: Alive,
     layers: AtomicU32,
@@ -32,37 +42,40 @@ impl Pool {
     pub(super) async fn start(config: SandboxConfig) -> Result<Arc<Self>, StartError> {
         let (orders, received) = mpsc::channel();
         let alive = Alive::new(Mutex::new(HashMap::new()));
+        let counters = Arc::new(Counters::default());
         let pool = Arc::new(Self {
+            parking: Parking::new(&config, orders.clone()),
+            counters: Arc::clone(&counters),
             slots: Semaphore::new(config.workers.max(1)),
             waiting: AtomicUsize::new(0),
             ready_count: Semaphore::new(0),
-            ready: Mutex::new(Vec::new()),
-            orders: orders.clone(),
+            ready: Mutex::new(VecDeque::new()),
+            orders,
             alive: Arc::clone(&alive),
             layers: AtomicU32::new(0),
             stopping: AtomicBool::new(false),
             config,
         });
-        let nursery = Nursery {
-            command: pool.config.worker.clone(),
-            orders: received,
-            alive,
-            pool: Arc::downgrade(&pool),
-            runtime: tokio::runtime::Handle::current(),
-        };
+        let command = pool.config.worker.clone();
+        let starter = Starter { command, alive, counters, runtime: tokio::runtime::Handle::current() };
+        let (report, reported) = oneshot::channel();
+        let nursery = Nursery::new(received, starter, Arc::downgrade(&pool), report);
         std::thread::Builder::new()
             .name("script-workers".to_owned())
             .spawn(|| nursery.run())
             .map_err(StartError::Thread)?;
-        let (report, reported) = oneshot::channel();
-        let _ = orders.send(Order::Start(Some(report)));
         let layers =
-            reported.await.unwrap_or_else(|_| Err(StartError::Handshake(std::io::ErrorKind::BrokenPipe.into())))?;
-        pool.layers.store(layers, Ordering::Relaxed);
-        for _ in 1..pool.config.workers.max(1).saturating_add(pool.config.spares) {
-            let _ = orders.send(Order::Start(None));
+            reported.await.unwrap_or_else(|_| Err(StartError::Handshake(std::io::ErrorKind::BrokenPipe.into())));
+        if layers.is_err() {
+            pool.stopping.store(true, Ordering::Release);
         }
+        pool.layers.store(layers?, Ordering::Relaxed);
         Ok(pool)
+    }
+
+    /// How many workers there should be, those that wait for HTTP included.
+    pub(super) fn wanted(&self) -> usize {
+        self.config.workers.max(1).saturating_add(self.config.spares).saturating_add(self.parking.taken())
     }
 
     /// Waits for the right to run a batch; nothing when too many wait already or it takes too long.
@@ -79,12 +92,17 @@ impl Pool {
         permit.ok()?.ok()
     }
 
+    /// Waits for the right to go on after HTTP, behind those who wait already; nothing when everything is ending.
+    pub(super) async fn slot_again(&self) -> Option<SemaphorePermit<'_>> {
+        self.slots.acquire().await.ok()
+    }
+
     /// Takes a worker that is alive; nothing when none comes up in time.
     pub(super) async fn take(&self) -> Option<Worker> {
         let find = async {
             loop {
                 self.ready_count.acquire().await.ok()?.forget();
-                let worker = self.lock_ready().pop();
+                let worker = self.lock_ready().pop_back();
                 // One that died in the queue is dropped here, which replaces it.
                 if let Some(worker) = worker.filter(Worker::is_quiet) {
                     return Some(worker);
@@ -95,9 +113,26 @@ impl Pool {
     }
 
     /// Gives a worker back, or adds a new one.
-    pub(super) fn put(&self, worker: Worker) {
-        self.lock_ready().push(worker);
+    pub(super) fn put(&self, mut worker: Worker) {
+        worker.rest();
+        self.lock_ready().push_back(worker);
         self.ready_count.add_permits(1);
+    }
+
+    /// Lets go the worker that was idle longest, when one is ready.
+    pub(super) fn retire_one(&self) {
+        if let Ok(permit) = self.ready_count.try_acquire() {
+            permit.forget();
+            let worker = self.lock_ready().pop_front();
+            drop(worker);
+        }
+    }
+
+    /// Starts a worker that never joins the pool.
+    pub(super) async fn one_shot(&self) -> Option<Worker> {
+        let (asked, answer) = oneshot::channel();
+        self.orders.send(Order::OneShot(asked)).ok()?;
+        timeout(self.config.queue_wait, answer).await.ok()?.ok()?.ok()
     }
 
     pub(super) fn orders(&self) -> Sender<Order> {
@@ -116,11 +151,18 @@ impl Pool {
         self.alive.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
     }
 
+    /// Workers that wait for work, and batches that compute.
+    pub(super) fn ready_and_busy(&self) -> (usize, usize) {
+        let busy = self.config.workers.max(1).saturating_sub(self.slots.available_permits());
+        (self.lock_ready().len(), busy)
+    }
+
     /// Kills and buries every worker.
     pub(super) async fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
         self.slots.close();
         self.ready_count.close();
+        self.parking.close();
         let ready = std::mem::take(&mut *self.lock_ready());
         drop(ready);
         let (done, stopped) = oneshot::channel();
@@ -129,7 +171,7 @@ impl Pool {
         }
     }
 
-    fn lock_ready(&self) -> std::sync::MutexGuard<'_, Vec<Worker>> {
+    fn lock_ready(&self) -> MutexGuard<'_, VecDeque<Worker>> {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,267 +1,188 @@
-//! Drives batches through workers: sends, waits with an eye on the clocks, kills what overstays, goes on with the rest.
+//! Takes a batch apart: what needs no worker is answered at once, what neither waits nor holds secrets goes to one worker together,
+//! everything else goes alone and side by side.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use engine::script::lanes::Lane;
-use engine::script::{Failure, FailureKind, ScriptKind};
-use tokio::time::timeout;
+use engine::script::{Failure, FailureKind};
+use tokio::task::JoinSet;
 
-use super::pool::Pool;
-use super::process::Worker;
-use crate::batch::{Admission, Batch, RunRecord, Script};
-use crate::config::{MAX_BATCH, MAX_CLAIMS, MAX_SOURCE, SandboxConfig};
-use crate::wire::{AdmitRequest, Answer, BatchRequest, FromWorker, Limits, ToWorker, WireScript};
-use crate::worker::{sees_criteria, words};
+use super::State;
+use super::job::{Hidden, Job, is_short};
+use super::native;
+use super::session::Session;
+use crate::batch::{Batch, LaneChoice, Purpose, RunRecord};
+use crate::config::MAX_CLAIMS;
+use crate::worker::sees_criteria;
 
-/// Most bytes of sources in one request; two of them and the claims fit into a frame.
-const MAX_SOURCES: usize = 4 * 1024 * 1024;
-/// Workers tried when one is gone before it got its work.
-const MAX_TRIES: usize = 4;
-/// Processor time after which a worker is replaced, well before the kernel would end it.
-const WORKER_LIFE: Duration = Duration::from_secs(1800);
-/// Slack after a clock should have run out, so that it has.
-const SLACK: Duration = Duration::from_millis(1);
+/// Scripts of one batch that run alone at the same time.
+const SIDE_BY_SIDE: usize = 8;
+
+const WAITING: &str = "too many scripts are waiting";
 
 /// One record per script of the batch, in order.
-pub(super) async fn evaluate(pool: &Pool, batch: &Batch) -> Vec<RunRecord> {
-    let all = |kind, message: &str| {
-        batch.scripts.iter().map(|script| failed(script, kind, message.to_owned(), Duration::ZERO)).collect()
-    };
-    if batch.scripts.is_empty() {
-        return Vec::new();
+pub(super) async fn evaluate(state: &Arc<State>, batch: Batch) -> Vec<RunRecord> {
+    let facts = state.facts.of_all(&batch.scripts);
+    let needs_criteria = batch.scripts.iter().any(|script| sees_criteria(script.kind));
+    let criteria = if needs_criteria { state.facts.criteria(&batch.criteria) } else { state.facts.no_criteria() };
+    let mut job = Job { state: Arc::clone(state), batch, facts, criteria, claims: String::new() };
+    let mut records = Vec::with_capacity(job.batch.scripts.len());
+    for index in 0..job.batch.scripts.len() {
+        records.push(at_once(&job, index).await);
     }
-    let claims = batch.claims.to_string();
-    if claims.len() > MAX_CLAIMS {
-        return all(FailureKind::Memory, "the claims are larger than 4 MiB");
+    let is_left = |(index, record): (usize, &Option<RunRecord>)| record.is_none().then_some(index);
+    let left: Vec<usize> = records.iter().enumerate().filter_map(is_left).collect();
+    if left.is_empty() {
+        finish(&job, &mut records);
+        return records.into_iter().flatten().collect();
     }
-    let Some(_slot) = pool.slot().await else {
-        return all(FailureKind::Overloaded, "too many scripts are waiting");
-    };
-    let mut drive = Drive { pool, batch, claims: claims.as_bytes(), records: Vec::with_capacity(batch.scripts.len()) };
-    while drive.records.len() < batch.scripts.len() {
-        drive.part().await;
-    }
-    drive.records
-}
-
-/// Reads one script in a worker.
-pub(super) async fn admit(pool: &Pool, script: &Script) -> Result<Admission, Failure> {
-    let refuse = |kind, message: String| Err(failure(script, kind, message));
-    let Some(_slot) = pool.slot().await else {
-        return refuse(FailureKind::Overloaded, "too many scripts are waiting".to_owned());
-    };
-    let request = ToWorker::Admit(AdmitRequest { limits: limits(&pool.config), script: wire(script) });
-    let Some(mut worker) = begin(pool, &request).await else {
-        return refuse(FailureKind::Overloaded, "no script worker is ready".to_owned());
-    };
-    match watched(&mut worker, &pool.config).await {
-        Ended::Said(FromWorker::Admission(admission)) => {
-            pool.put(worker);
-            admission
+    job.claims = job.batch.claims.to_string();
+    let job = Arc::new(job);
+    for (index, record) in in_workers(&job, left).await {
+        if let Some(place) = records.get_mut(index) {
+            *place = Some(record);
         }
-        Ended::Said(_) => refuse(FailureKind::Crash, ENDED.to_owned()),
-        Ended::Killed(kind, message) => refuse(kind, message),
     }
+    finish(&job, &mut records);
+    records.into_iter().flatten().collect()
 }
 
-/// A batch on its way.
-struct Drive<'a> {
-    pool: &'a Pool,
-    batch: &'a Batch,
-    claims: &'a [u8],
-    records: Vec<RunRecord>,
-}
-
-impl<'a> Drive<'a> {
-    /// Sends what is left, as much as fits, to one worker; returns when that is answered or the worker is gone.
-    async fn part(&mut self) {
-        let part = self.next_part();
-        if part.is_empty() {
-            self.refuse_next();
-            return;
-        }
-        let request = ToWorker::Batch(BatchRequest {
-            limits: limits(&self.pool.config),
-            now_ms: i64::try_from(self.batch.now.unix_timestamp_nanos().div_euclid(1_000_000)).unwrap_or(0),
-            claims: self.claims,
-            criteria: criteria_for(part, &self.batch.criteria),
-            scripts: part.iter().map(wire).collect(),
-        });
-        let Some(mut worker) = begin(self.pool, &request).await else {
-            let refused = part.iter().map(|script| {
-                failed(script, FailureKind::Overloaded, "no script worker is ready".to_owned(), Duration::ZERO)
-            });
-            self.records.extend(refused);
-            return;
-        };
-        for script in part {
-            let started = Instant::now();
-            match watched(&mut worker, &self.pool.config).await {
-                Ended::Said(FromWorker::Answer(answer)) => {
-                    worker.cpu = answer.cpu;
-                    let retire = answer.retire || answer.cpu > WORKER_LIFE;
-                    self.records.push(record(script, answer));
-                    if retire {
-                        return;
-                    }
-                }
-                Ended::Said(_) => {
-                    self.records.push(failed(script, FailureKind::Crash, ENDED.to_owned(), started.elapsed()));
-                    return;
-                }
-                Ended::Killed(kind, message) => {
-                    self.records.push(failed(script, kind, message, started.elapsed()));
-                    return;
-                }
+/// Counts what happened and makes sure that every script has a record.
+fn finish(job: &Job, records: &mut [Option<RunRecord>]) {
+    let state = &job.state;
+    for (index, record) in records.iter_mut().enumerate() {
+        let record =
+            record.get_or_insert_with(|| job.failed(index, FailureKind::Crash, "the run was given up", Duration::ZERO));
+        state.pool.counters.ran(record);
+        let Some((script, facts)) = job.script(index).filter(|_| job.batch.purpose == Purpose::Live) else { continue };
+        if let Some(quarantined) = state.quarantine.note(facts.hash, script, &job.batch.subject, record) {
+            tracing::warn!(
+                script = %quarantined.script, failures = quarantined.failures, last = quarantined.last.kind.as_str(),
+                "Script quarantined until it is edited"
+            );
+            if let Some(hook) = &state.pool.config.on_quarantine {
+                hook(&quarantined);
             }
         }
-        self.pool.put(worker);
     }
+}
 
-    /// The next scripts that fit into one request; none when the very next one is too long.
-    fn next_part(&self) -> &'a [Script] {
-        let left = self.batch.scripts.get(self.records.len()..).unwrap_or_default();
-        let mut bytes = 0_usize;
-        let fits = |script: &&Script| {
-            bytes = bytes.saturating_add(script.source.len()).saturating_add(script.name.len());
-            script.source.len() <= MAX_SOURCE && script.name.len() <= MAX_SOURCE && bytes <= MAX_SOURCES
-        };
-        let count = left.iter().take(MAX_BATCH).take_while(fits).count();
-        left.get(..count).unwrap_or_default()
+/// The record of a run that needs no worker.
+async fn at_once(job: &Job, index: usize) -> Option<RunRecord> {
+    let (script, facts) = job.script(index)?;
+    let refused = |kind, message: &str| Some(job.failed(index, kind, message, Duration::ZERO));
+    if !is_short(script) {
+        return refused(FailureKind::Syntax, "the script is longer than 64 KiB");
     }
+    if job.batch.purpose == Purpose::Live
+        && let Some(message) = job.state.quarantine.refusal(facts.hash)
+    {
+        return refused(FailureKind::Quarantined, &message);
+    }
+    match job.batch.lane {
+        LaneChoice::Auto => native::run(job, index),
+        LaneChoice::Only(Lane::Native) => Some(native::run_only(job, index).await),
+        LaneChoice::Only(Lane::Warm | Lane::Fresh) => None,
+    }
+}
 
-    fn refuse_next(&mut self) {
-        if let Some(script) = self.batch.scripts.get(self.records.len()) {
-            self.records.push(failed(
-                script,
-                FailureKind::Syntax,
-                "the script is longer than 64 KiB".to_owned(),
-                Duration::ZERO,
-            ));
+async fn in_workers(job: &Arc<Job>, left: Vec<usize>) -> Vec<(usize, RunRecord)> {
+    if job.claims.len() > MAX_CLAIMS {
+        return all_failed(job, &left, FailureKind::Memory, "the claims are larger than 4 MiB");
+    }
+    let is_alone = |index: &usize| job.any_fact(*index, |facts| facts.names_http || !facts.secrets.is_empty());
+    let (apart, together): (Vec<usize>, Vec<usize>) = left.into_iter().partition(is_alone);
+    if apart.is_empty() {
+        return run_together(job, together).await;
+    }
+    let (mut records, others) = tokio::join!(run_together(job, together), run_apart(job, apart));
+    records.extend(others);
+    records
+}
+
+/// Runs scripts in as few workers as it takes, one after the other.
+async fn run_together(job: &Job, mut left: Vec<usize>) -> Vec<(usize, RunRecord)> {
+    if left.is_empty() {
+        return Vec::new();
+    }
+    let Some(slot) = job.state.pool.slot().await else {
+        return all_failed(job, &left, FailureKind::Overloaded, WAITING);
+    };
+    let mut session = Session::new(job, slot);
+    let mut records = Vec::with_capacity(left.len());
+    while !left.is_empty() {
+        let part = job.fitting(&left).to_vec();
+        let answered = session.part(&part).await;
+        if answered.len() == part.len() {
+            left.drain(..part.len());
+        } else {
+            left.retain(|index| answered.iter().all(|(done, _)| done != index));
         }
+        records.extend(answered);
     }
+    records
 }
 
-/// How waiting for one frame ended.
-enum Ended {
-    Said(FromWorker),
-    /// The worker must not be used again.
-    Killed(FailureKind, String),
-}
-
-const ENDED: &str = "the worker process ended";
-
-/// Gives `request` to a worker; one that turns out to be gone before it took the request has not run anything.
-async fn begin(pool: &Pool, request: &ToWorker<'_>) -> Option<Worker> {
-    for _ in 0..MAX_TRIES {
-        let mut worker = pool.take().await?;
-        if let Ok(Ok(())) = timeout(pool.config.wall_deadline, worker.send(request)).await {
-            return Some(worker);
-        }
-    }
-    None
-}
-
-/// Waits for one frame as long as the run keeps within its wall time and processor time.
-async fn watched(worker: &mut Worker, config: &SandboxConfig) -> Ended {
-    let (meter, cpu_before) = (worker.cpu_meter(), worker.cpu);
-    let started = Instant::now();
-    let mut receiving = std::pin::pin!(worker.receive());
-    let mut wait = config.cpu_budget.min(config.wall_deadline) + SLACK;
+/// Runs scripts that wait or hold secrets, each in a worker of its own, some at the same time.
+async fn run_apart(job: &Arc<Job>, apart: Vec<usize>) -> Vec<(usize, RunRecord)> {
+    let mut records = Vec::with_capacity(apart.len());
+    let mut running = JoinSet::new();
+    let mut next = apart.into_iter();
     loop {
-        match timeout(wait, &mut receiving).await {
-            Ok(Ok(FromWorker::OutOfMemory)) => {
-                return Ended::Killed(FailureKind::Memory, "reached the memory limit".to_owned());
-            }
-            Ok(Ok(message)) => return Ended::Said(message),
-            Ok(Err(_)) => return Ended::Killed(FailureKind::Crash, ENDED.to_owned()),
-            Err(_) => {}
+        while running.len() < SIDE_BY_SIDE
+            && let Some(index) = next.next()
+        {
+            let job = Arc::clone(job);
+            running.spawn(async move { (index, run_alone(&job, index).await) });
         }
-        let wall = started.elapsed();
-        if wall >= config.wall_deadline {
-            return Ended::Killed(
-                FailureKind::Timeout,
-                format!("did not finish within {} ms", config.wall_deadline.as_millis()),
-            );
-        }
-        // A kernel that does not tell processor time makes wall time count as such.
-        let cpu = meter.read().map_or(wall, |cpu| cpu.saturating_sub(cpu_before));
-        if cpu >= config.cpu_budget {
-            return Ended::Killed(
-                FailureKind::Timeout,
-                format!("used more than {} ms of CPU time", config.cpu_budget.as_millis()),
-            );
-        }
-        wait = (config.cpu_budget - cpu).min(config.wall_deadline - wall) + SLACK;
-    }
-}
-
-/// The criteria that any of these scripts names, and those that these name in turn.
-fn criteria_for<'a>(scripts: &'a [Script], criteria: &'a Arc<[Script]>) -> Vec<WireScript<'a>> {
-    if criteria.is_empty() || !scripts.iter().any(|script| sees_criteria(script.kind)) {
-        return Vec::new();
-    }
-    let by_name: HashMap<&str, &Script> = criteria.iter().map(|script| (script.name.as_ref(), script)).collect();
-    let mut found: BTreeMap<&str, &Script> = BTreeMap::new();
-    let mut unread: Vec<&str> =
-        scripts.iter().filter(|script| sees_criteria(script.kind)).map(|script| script.source.as_ref()).collect();
-    let mut bytes = 0_usize;
-    while let Some(text) = unread.pop() {
-        for word in words(text) {
-            let Some(script) =
-                by_name.get(word).filter(|script| script.source.len() <= MAX_SOURCE && !found.contains_key(word))
-            else {
-                continue;
-            };
-            bytes = bytes.saturating_add(script.source.len());
-            if bytes <= MAX_SOURCES {
-                found.insert(&script.name, script);
-                unread.push(&script.source);
-            }
+        match running.join_next().await {
+            Some(Ok(record)) => records.push(record),
+            // The script gets the record of a run that was given up.
+            Some(Err(_)) => {}
+            None => return records,
         }
     }
-    found.into_values().map(|script| WireScript { kind: ScriptKind::Criteria, ..wire(script) }).collect()
 }
 
-fn limits(config: &SandboxConfig) -> Limits {
-    Limits { instructions: config.instructions, memory: config.memory }
-}
-
-fn wire(script: &Script) -> WireScript<'_> {
-    WireScript { name: &script.name, kind: script.kind, source: &script.source }
-}
-
-fn record(script: &Script, answer: Answer) -> RunRecord {
-    let Answer { result, output, duration, instructions, lane, claims_read, cpu: _, retire: _ } = answer;
-    RunRecord {
-        script: Arc::clone(&script.name),
-        result,
-        output,
-        duration,
-        instructions,
-        lane,
-        claims_read,
-        http_calls: Vec::new(),
-        audit: Vec::new(),
+async fn run_alone(job: &Job, index: usize) -> RunRecord {
+    let hidden = if job.any_fact(index, |facts| !facts.secrets.is_empty()) {
+        match Hidden::new(job, index) {
+            Ok(hidden) => Some(hidden),
+            Err(failure) => return not_started(job, index, failure),
+        }
+    } else {
+        None
+    };
+    let pool = &job.state.pool;
+    let mut place = None;
+    if job.any_fact(index, |facts| facts.names_http) {
+        let Some((_, facts)) = job.script(index) else { return overloaded(job, index) };
+        place = pool.parking.place(facts.hash, &job.batch.subject).await;
+        if place.is_none() {
+            return overloaded(job, index);
+        }
+    }
+    let Some(slot) = pool.slot().await else { return overloaded(job, index) };
+    let mut session = Session::new(job, slot);
+    session.hidden = hidden.as_ref();
+    session.place = place;
+    loop {
+        if let Some((_, record)) = session.part(&[index]).await.pop() {
+            return record;
+        }
     }
 }
 
-fn failed(script: &Script, kind: FailureKind, message: String, duration: Duration) -> RunRecord {
-    RunRecord {
-        script: Arc::clone(&script.name),
-        result: Err(failure(script, kind, message)),
-        output: String::new(),
-        duration,
-        instructions: 0,
-        lane: Lane::Fresh,
-        claims_read: Vec::new(),
-        http_calls: Vec::new(),
-        audit: Vec::new(),
-    }
+fn overloaded(job: &Job, index: usize) -> RunRecord {
+    job.failed(index, FailureKind::Overloaded, WAITING, Duration::ZERO)
 }
 
-fn failure(script: &Script, kind: FailureKind, message: String) -> Failure {
-    Failure { kind, script: script.name.to_string(), message, line: None, column: None }
+pub(super) fn not_started(job: &Job, index: usize, failure: Failure) -> RunRecord {
+    let record = job.failed(index, failure.kind, "", Duration::ZERO);
+    RunRecord { result: Err(failure), ..record }
+}
+
+fn all_failed(job: &Job, left: &[usize], kind: FailureKind, message: &str) -> Vec<(usize, RunRecord)> {
+    left.iter().map(|index| (*index, job.failed(*index, kind, message, Duration::ZERO))).collect()
 }

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use engine::script::lanes::Lane;
+use engine::script::tree::Tree;
 use engine::script::{Failure, FailureKind, ScriptKind};
 use serde_json::Value;
 
 use super::call::{HostCall, HostReply};
 use super::codec::{Malformed, Reader, Writer};
-use crate::batch::Admission;
+use super::tree::{read_tree, write_tree};
 
 /// What a worker says first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub(crate) struct Hello {
 pub(crate) struct Limits {
     pub(crate) instructions: u64,
     pub(crate) memory: u64,
+    /// Whether strings and lists have the members that Java gives theirs.
+    pub(crate) java_members: bool,
 }
 
 /// A script as it travels.
@@ -32,12 +35,28 @@ pub(crate) struct WireScript<'a> {
     pub(crate) name: &'a str,
     pub(crate) kind: ScriptKind,
     pub(crate) source: &'a str,
+    /// Holds the value of a secret: it runs in a context of its own, and nothing of it is kept.
+    pub(crate) secret: bool,
+}
+
+/// Which lanes of a worker a batch may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WireLane {
+    /// Whichever each script is proved for.
+    Any,
+    /// The warm one; a script that is not proved for it fails.
+    Warm,
+    /// The fresh one.
+    Fresh,
 }
 
 /// Scripts to run one after the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BatchRequest<'a> {
     pub(crate) limits: Limits,
+    /// Tells the batches of one worker apart in its progress record.
+    pub(crate) serial: u32,
+    pub(crate) lane: WireLane,
     pub(crate) now_ms: i64,
     /// JSON text.
     pub(crate) claims: &'a [u8],
@@ -70,7 +89,7 @@ pub(crate) struct Answer {
     pub(crate) instructions: u64,
     pub(crate) lane: Lane,
     pub(crate) claims_read: Vec<String>,
-    /// Processor time of the evaluating thread since it started.
+    /// Processor time of the evaluating thread when the run began.
     pub(crate) cpu: Duration,
     /// The worker holds more memory than it should; it is to be replaced.
     pub(crate) retire: bool,
@@ -81,7 +100,7 @@ pub(crate) struct Answer {
 pub(crate) enum FromWorker {
     Hello(Hello),
     Answer(Answer),
-    Admission(Result<Admission, Failure>),
+    Admission(Result<Tree, Failure>),
     /// The running script asks for something; the worker waits for the reply.
     Call(HostCall),
     /// The memory cap was reached; the worker is ending.
@@ -103,6 +122,8 @@ impl ToWorker<'_> {
             Self::Batch(batch) => {
                 to.u8(BATCH);
                 batch.limits.write(to);
+                to.u32(batch.serial);
+                to.u8(batch.lane.code());
                 to.i64(batch.now_ms);
                 to.bytes(batch.claims);
                 write_scripts(&batch.criteria, to);
@@ -127,6 +148,8 @@ impl<'a> ToWorker<'a> {
         let message = match from.u8()? {
             BATCH => Self::Batch(BatchRequest {
                 limits: Limits::read(&mut from)?,
+                serial: from.u32()?,
+                lane: WireLane::read(&mut from)?,
                 now_ms: from.i64()?,
                 claims: from.bytes()?,
                 criteria: read_scripts(&mut from)?,
@@ -158,13 +181,10 @@ impl FromWorker {
                 to.u8(ANSWER);
                 answer.write(to);
             }
-            Self::Admission(Ok(admission)) => {
+            Self::Admission(Ok(tree)) => {
                 to.u8(ADMISSION);
                 to.u8(1);
-                to.u8(u8::from(admission.lane == Lane::Warm));
-                to.text(admission.doubt.as_deref().unwrap_or_default());
-                write_texts(&admission.criteria, to);
-                write_texts(&admission.claims, to);
+                write_tree(tree, to);
             }
             Self::Admission(Err(failure)) => {
                 to.u8(ADMISSION);
@@ -184,12 +204,7 @@ impl FromWorker {
         let message = match from.u8()? {
             HELLO => Self::Hello(Hello { thread: from.u32()?, layers: from.u32()? }),
             ANSWER => Self::Answer(Answer::read(&mut from)?),
-            ADMISSION if from.u8()? == 1 => Self::Admission(Ok(Admission {
-                lane: read_lane(&mut from)?,
-                doubt: Some(from.text()?.to_owned()).filter(|text| !text.is_empty()),
-                criteria: read_texts(&mut from)?,
-                claims: read_texts(&mut from)?,
-            })),
+            ADMISSION if from.u8()? == 1 => Self::Admission(Ok(read_tree(&mut from)?)),
             ADMISSION => Self::Admission(Err(read_failure(&mut from)?)),
             CALL => Self::Call(HostCall::read(&mut from)?),
             OUT_OF_MEMORY => Self::OutOfMemory,
@@ -204,16 +219,18 @@ impl Limits {
     fn write(self, to: &mut Writer<'_>) {
         to.u64(self.instructions);
         to.u64(self.memory);
+        to.u8(u8::from(self.java_members));
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
-        Ok(Self { instructions: from.u64()?, memory: from.u64()? })
+        Ok(Self { instructions: from.u64()?, memory: from.u64()?, java_members: from.u8()? != 0 })
     }
 }
 
 impl<'a> WireScript<'a> {
     fn write(&self, to: &mut Writer<'_>) {
         to.u8(kind_code(self.kind));
+        to.u8(u8::from(self.secret));
         to.text(self.name);
         to.text(self.source);
     }
@@ -222,7 +239,26 @@ impl<'a> WireScript<'a> {
         let code = from.u8()?;
         let kind =
             KINDS.iter().copied().find(|kind| kind_code(*kind) == code).ok_or(Malformed("unknown script kind"))?;
-        Ok(Self { kind, name: from.text()?, source: from.text()? })
+        Ok(Self { kind, secret: from.u8()? != 0, name: from.text()?, source: from.text()? })
+    }
+}
+
+impl WireLane {
+    fn code(self) -> u8 {
+        match self {
+            Self::Any => 0,
+            Self::Warm => 1,
+            Self::Fresh => 2,
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
+        match from.u8()? {
+            0 => Ok(Self::Any),
+            1 => Ok(Self::Warm),
+            2 => Ok(Self::Fresh),
+            _ => Err(Malformed("unknown lane")),
+        }
     }
 }
 

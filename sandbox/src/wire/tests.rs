@@ -1,11 +1,11 @@
 use std::time::Duration;
 
 use engine::script::lanes::Lane;
+use engine::script::tree::Tree;
 use engine::script::{Failure, FailureKind, ScriptKind};
 use serde_json::json;
 
 use super::*;
-use crate::batch::Admission;
 
 fn body(write: impl FnOnce(&mut codec::Writer<'_>)) -> Vec<u8> {
     let mut buffer = Vec::new();
@@ -32,12 +32,7 @@ fn what_a_worker_says_survives_the_wire() {
     round_trip(FromWorker::Hello(Hello { thread: 12, layers: 5 }));
     round_trip(FromWorker::OutOfMemory);
     round_trip(FromWorker::Admission(Err(failure())));
-    round_trip(FromWorker::Admission(Ok(Admission {
-        lane: Lane::Fresh,
-        doubt: Some("writes".into()),
-        criteria: vec!["staff".into()],
-        claims: vec!["user.groups".into()],
-    })));
+    round_trip(FromWorker::Admission(Ok(Tree { body: Vec::new() })));
     for result in [Ok(json!(true)), Ok(json!(["10.0.0.1"])), Err(failure())] {
         round_trip(FromWorker::Answer(Answer {
             result,
@@ -54,12 +49,14 @@ fn what_a_worker_says_survives_the_wire() {
 
 #[test]
 fn what_a_worker_is_asked_survives_the_wire() {
-    let script = WireScript { name: "staff", kind: ScriptKind::Criteria, source: "return true;" };
-    let limits = Limits { instructions: 7, memory: 8 };
+    let script = WireScript { name: "staff", kind: ScriptKind::Criteria, source: "return true;", secret: true };
+    let limits = Limits { instructions: 7, memory: 8, java_members: true };
     for message in [
         ToWorker::Admit(AdmitRequest { limits, script }),
         ToWorker::Batch(BatchRequest {
             limits,
+            serial: 9,
+            lane: WireLane::Warm,
             now_ms: -5,
             claims: b"{}",
             criteria: vec![script],
@@ -79,4 +76,13 @@ fn a_length_that_lies_is_malformed() {
     assert!(frame_length(u32::MAX.to_le_bytes()).is_err());
     assert!(FromWorker::read(&[12, 2, 255, 255, 255, 255]).is_err());
     assert_eq!(FromWorker::read(&FromWorker::OUT_OF_MEMORY_FRAME[4..]), Ok(FromWorker::OutOfMemory));
+}
+
+#[test]
+fn progress_is_read_back_and_half_a_record_is_none() {
+    let progress = Progress { serial: 7, index: 3, cpu: Duration::from_nanos(99), began_ns: u64::MAX };
+    let mut bytes = progress.to_bytes();
+    assert_eq!(Progress::from_bytes(&bytes), Some(progress));
+    bytes[0] ^= 1;
+    assert_eq!(Progress::from_bytes(&bytes), None);
 }

@@ -1,9 +1,14 @@
 //! What a worker gives up before it sees a script, and the allocator that counts what a script takes.
 //!
 //! The only module with `unsafe` code: descriptors that were inherited can only be closed by number, and an allocator is unsafe by nature.
-//! Layers that a kernel lacks are reported, not hidden; [`confine`] is the one place where further layers are added.
+//! Layers that a kernel lacks are reported, not hidden; [`drop_privileges`] and [`confine`] are the two places where they are put on.
+//!
+//! INVARIANT: a layer only ever takes away, and every layer is put on before the first byte from the supervisor is read.
 
 #![expect(unsafe_code, reason = "closing inherited descriptors by number; a global allocator")]
+
+mod filter;
+mod ruleset;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::os::fd::{BorrowedFd, RawFd};
@@ -26,16 +31,26 @@ pub(crate) mod layer {
     pub(crate) const PARENT_DEATH: u32 = 1 << 2;
     /// No other process of the same user may look inside.
     pub(crate) const NOT_DUMPABLE: u32 = 1 << 3;
-    /// Even as root the worker has none of root's rights.
-    pub(crate) const NO_CAPABILITIES: u32 = 1 << 5;
     /// Memory is counted, so that its cap ends a run cleanly.
     pub(crate) const MEMORY_COUNTED: u32 = 1 << 4;
+    /// Even as root the worker has none of root's rights.
+    pub(crate) const NO_CAPABILITIES: u32 = 1 << 5;
+    /// System calls beyond a short list are refused.
+    pub(crate) const SECCOMP: u32 = 1 << 6;
+    /// No file or directory can be opened, made or removed.
+    pub(crate) const LANDLOCK: u32 = 1 << 7;
+    /// No TCP port can be bound or connected to.
+    pub(crate) const LANDLOCK_NET: u32 = 1 << 8;
+    /// No signal and no abstract socket reaches another process.
+    pub(crate) const LANDLOCK_SCOPE: u32 = 1 << 9;
 }
 
 /// Address space: the stack, the memory cap, the program and what the C library reserves.
 const ADDRESS_SPACE: u64 = 2 * 1024 * 1024 * 1024;
 /// Backstop for processor time, in seconds; the supervisor replaces a worker long before.
 const CPU_SECONDS: u64 = 3600;
+/// Longest file it could write, in bytes: the memory in which it notes how far it got is one to the kernel.
+const FILE_SIZE: u64 = 4096;
 /// Descriptors: the socket twice and the standard streams.
 const DESCRIPTORS: u64 = 8;
 
@@ -68,10 +83,11 @@ pub(super) fn drop_privileges() -> u32 {
     if rustix::thread::set_capabilities(None, none).is_ok() {
         layers |= layer::NO_CAPABILITIES;
     }
-    layers
+    layers | ruleset::apply()
 }
 
-/// Gives up what a worker does not need; answers the layers that took hold. Runs on the evaluating thread, once its stack exists.
+/// Gives up what a worker does not need; answers the layers that took hold. Runs on the evaluating thread, once its stack exists,
+/// because the filter of system calls, which comes last, lets nobody start a thread or name a limit.
 pub(super) fn confine(privileges: u32) -> u32 {
     let mut layers = privileges;
     let mut note = |bit: u32, done: bool| layers |= if done { bit } else { 0 };
@@ -79,13 +95,14 @@ pub(super) fn confine(privileges: u32) -> u32 {
     note(layer::NOT_DUMPABLE, set_dumpable_behavior(DumpableBehavior::NotDumpable).is_ok());
     note(layer::RLIMITS, limit_resources());
     note(layer::MEMORY_COUNTED, is_counting());
+    note(layer::SECCOMP, filter::apply());
     layers
 }
 
 fn limit_resources() -> bool {
     let limits = [
         (Resource::Core, 0),
-        (Resource::Fsize, 0),
+        (Resource::Fsize, FILE_SIZE),
         (Resource::Nproc, 0),
         (Resource::Nofile, DESCRIPTORS),
         (Resource::Memlock, 0),

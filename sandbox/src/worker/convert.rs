@@ -50,6 +50,11 @@ impl Converter<'_> {
         self.interner.resolve_expect(sym).to_string().into()
     }
 
+    /// The very text, unless it has half a character, which our texts cannot hold.
+    fn exact(&self, sym: Sym) -> Option<Box<str>> {
+        String::from_utf16(self.interner.resolve_expect(sym).utf16()).ok().map(Into::into)
+    }
+
     fn statements(&mut self, list: &StatementList) -> Vec<Stmt> {
         list.iter().map(|item| self.item(item)).collect()
     }
@@ -86,7 +91,8 @@ impl Converter<'_> {
 
     fn function(&mut self, name: Option<Box<str>>, parameters: &FormalParameterList, body: &FunctionBody) -> Function {
         let params = parameters.as_ref().iter().map(|parameter| self.variable(parameter.variable())).collect();
-        Function { name, params, body: self.statements(body.statement_list()) }
+        let rest = parameters.has_rest_parameter();
+        Function { name, params, rest, body: self.statements(body.statement_list()) }
     }
 
     fn statement(&mut self, statement: &Statement) -> Stmt {
@@ -164,7 +170,12 @@ impl Converter<'_> {
     }
 
     fn for_init(&mut self, init: &ForLoopInitializer) -> Stmt {
-        let kind = match init {
+        let kind = self.descend(|this| this.for_init_kind(init)).unwrap_or(StmtKind::Opaque);
+        Stmt { span: None, kind }
+    }
+
+    fn for_init_kind(&mut self, init: &ForLoopInitializer) -> StmtKind {
+        match init {
             ForLoopInitializer::Expression(expr) => StmtKind::Expr(self.expr(expr)),
             ForLoopInitializer::Var(var) => self.declare(DeclareKind::Var, var.0.as_ref()),
             ForLoopInitializer::Lexical(lexical) => match lexical.declaration() {
@@ -172,8 +183,7 @@ impl Converter<'_> {
                 LexicalDeclaration::Const(list) => self.declare(DeclareKind::Const, list.as_ref()),
                 _ => StmtKind::Opaque,
             },
-        };
-        Stmt { span: None, kind }
+        }
     }
 
     fn each_target(&mut self, target: &IterableLoopInitializer) -> EachTarget {
@@ -231,26 +241,30 @@ impl Converter<'_> {
     }
 
     fn array_part(&mut self, part: &ArrayPatternElement) -> ArrayPart {
+        let part_of = |target, default, rest| ArrayPart { target, default, rest };
         match part {
-            ArrayPatternElement::Elision => ArrayPart { target: None, default: None },
-            ArrayPatternElement::SingleName { ident, default_init } => ArrayPart {
-                target: Some(Pattern::Name(self.text(ident.sym()))),
-                default: default_init.as_ref().map(|init| self.expr(init)),
-            },
-            ArrayPatternElement::Pattern { pattern, default_init } => ArrayPart {
-                target: Some(self.pattern(pattern)),
-                default: default_init.as_ref().map(|init| self.expr(init)),
-            },
-            ArrayPatternElement::SingleNameRest { ident } => {
-                ArrayPart { target: Some(Pattern::Name(self.text(ident.sym()))), default: None }
+            ArrayPatternElement::Elision => part_of(None, None, false),
+            ArrayPatternElement::SingleName { ident, default_init } => part_of(
+                Some(Pattern::Name(self.text(ident.sym()))),
+                default_init.as_ref().map(|init| self.expr(init)),
+                false,
+            ),
+            ArrayPatternElement::Pattern { pattern, default_init } => {
+                part_of(Some(self.pattern(pattern)), default_init.as_ref().map(|init| self.expr(init)), false)
             }
-            _ => ArrayPart { target: Some(Pattern::Opaque), default: None },
+            ArrayPatternElement::SingleNameRest { ident } => {
+                part_of(Some(Pattern::Name(self.text(ident.sym()))), None, true)
+            }
+            _ => part_of(Some(Pattern::Opaque), None, false),
         }
     }
 
     fn key(&mut self, name: &PropertyName) -> Key {
         match name {
-            PropertyName::Literal(name) => Key::Name(self.text(name.sym())),
+            PropertyName::Literal(name) => match self.exact(name.sym()) {
+                Some(text) => Key::Name(text),
+                None => Key::Computed(Box::new(expr::unknown())),
+            },
             PropertyName::Computed(expr) => Key::Computed(Box::new(self.expr(expr))),
         }
     }

@@ -16,6 +16,39 @@ pub(super) const MAIN: &str = "main";
 /// Start of the path by which a criteria script is known.
 pub(super) const CRITERION: &str = "criterion:";
 
+/// A place in a script as its author wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    /// [`MAIN`], or [`CRITERION`] and a name.
+    path: String,
+    line: u32,
+    column: u32,
+}
+
+impl Place {
+    /// A place in the function a script became; the wrapper takes the first line, and nothing an author wrote stands there.
+    fn new(path: &str, line: u32, column: u32) -> Option<Self> {
+        let is_script = path == MAIN || path.starts_with(CRITERION);
+        let line = line.checked_sub(1).filter(|line| *line > 0 && is_script)?;
+        Some(Self { path: path.to_owned(), line, column })
+    }
+
+    /// The failure, happened here.
+    pub(super) fn mark(self, failure: Failure) -> Failure {
+        let script = self.path.strip_prefix(CRITERION).map_or(failure.script, str::to_owned);
+        Failure { script, line: Some(self.line), column: Some(self.column), ..failure }
+    }
+}
+
+/// Where in a script the built-in function that is running was called.
+pub(super) fn current_place(context: &Context) -> Option<Place> {
+    context.stack_trace().find_map(|frame| {
+        let frame = frame.position();
+        let position = frame.position?;
+        Place::new(&frame.path.to_string(), position.line_number(), position.column_number())
+    })
+}
+
 /// A failure of `script` without a place.
 pub(super) fn failure(kind: FailureKind, script: &str, message: &str) -> Failure {
     Failure { kind, script: script.to_owned(), message: shorten(message), line: None, column: None }
@@ -27,15 +60,11 @@ pub(super) fn from_error(error: &JsError, script: &str, context: &mut Context) -
         Some(engine) => from_engine(engine),
         None => from_thrown(error, context),
     };
-    let mut found = failure(kind, script, &message);
-    if let Some((path, line, column)) = position(error) {
-        if let Some(name) = path.strip_prefix(CRITERION) {
-            found.script = name.to_owned();
-        }
-        found.line = Some(line);
-        found.column = Some(column);
+    let found = failure(kind, script, &message);
+    match place(error) {
+        Some(place) => place.mark(found),
+        None => found,
     }
-    found
 }
 
 /// At most [`MAX_MESSAGE`] bytes of `text`.
@@ -92,8 +121,8 @@ fn thrown_text(value: &JsValue, context: &mut Context) -> String {
     }
 }
 
-/// Path, line and column of the innermost place in a script, in the author's text.
-fn position(error: &JsError) -> Option<(String, u32, u32)> {
+/// The innermost place in a script that the error knows.
+fn place(error: &JsError) -> Option<Place> {
     let is_error_object = error.as_opaque().is_none_or(|value| !value.is_object() || is_error(value));
     if !is_error_object {
         return None;
@@ -104,11 +133,8 @@ fn position(error: &JsError) -> Option<(String, u32, u32)> {
         let (_, place) = place.rsplit_once(" (")?;
         let mut parts = place.rsplitn(3, ':');
         let column = parts.next()?.parse().ok()?;
-        let line: u32 = parts.next()?.parse().ok()?;
-        let path = parts.next()?;
-        // The wrapper takes the first line; nothing an author wrote stands there.
-        (path == MAIN || path.starts_with(CRITERION))
-            .then(|| Some((path.to_owned(), line.checked_sub(1).filter(|line| *line > 0)?, column)))?
+        let line = parts.next()?.parse().ok()?;
+        Place::new(parts.next()?, line, column)
     })
 }
 

@@ -7,11 +7,12 @@ use boa_ast::{Expression, Spanned, StatementListItem};
 use boa_interner::Interner;
 use boa_parser::{Error as ParseError, Parser, Source, lexer::error::Error as LexError};
 use engine::script::lanes::{self, Analysis};
+use engine::script::tree::Tree;
 use engine::script::{Failure, FailureKind};
 
 use super::convert;
 use super::failure::shorten;
-use crate::config::MAX_SOURCE;
+use crate::config::MAX_SUBSTITUTED;
 
 /// Deepest nesting of brackets; a cheap scan before the parser, which recurses.
 const MAX_NESTING: usize = 400;
@@ -23,6 +24,11 @@ pub(super) const TAIL: &str = "\n})";
 
 /// Reads `source`; every name it calls counts as a criteria script it may mean.
 pub(super) fn read(name: &str, source: &str) -> Result<Analysis, Failure> {
+    tree(name, source).map(|tree| lanes::analyse(&tree, &|_| true))
+}
+
+/// Reads `source` as our own syntax tree.
+pub(crate) fn tree(name: &str, source: &str) -> Result<Tree, Failure> {
     let refuse = |message: &str, place: Option<(u32, u32)>| Failure {
         kind: FailureKind::Syntax,
         script: name.to_owned(),
@@ -30,15 +36,15 @@ pub(super) fn read(name: &str, source: &str) -> Result<Analysis, Failure> {
         line: place.map(|(line, _)| line),
         column: place.map(|(_, column)| column),
     };
-    if source.len() > MAX_SOURCE {
-        return Err(refuse("the script is longer than 64 KiB", None));
+    if source.len() > MAX_SUBSTITUTED {
+        return Err(refuse("the script is longer than 1 MiB", None));
     }
     if let Nesting::TooDeep(place) = scan(source) {
         return Err(refuse("brackets are nested more than 400 deep", Some(place)));
     }
     let mut interner = Interner::new();
     match read_function(source, &mut interner) {
-        Ok(Some(body)) => Ok(lanes::analyse(&convert::tree(&body, &interner), &|_| true)),
+        Ok(Some(body)) => Ok(convert::tree(&body, &interner)),
         Ok(None) => {
             let (message, place) = blame(source, None);
             Err(refuse(&message, Some(place)))

@@ -14,6 +14,7 @@ use boa_engine::realm::Realm as JsRealm;
 use boa_engine::{Context, JsError, JsNativeError, JsResult, JsString, JsValue, Source};
 
 use super::globals::{self, Host};
+use super::link::Link;
 use super::value::ClaimProtos;
 
 /// Calls within calls; the stack of the evaluating thread has room for many times as many.
@@ -33,9 +34,9 @@ pub(super) struct Realm {
 }
 
 impl Realm {
-    /// Makes a context that can run `instructions` in its life.
-    pub(super) fn new(instructions: u64) -> JsResult<Self> {
-        let host = Rc::new(Host::default());
+    /// Makes a context that can run `instructions` in its life; its scripts' calls go through `link`.
+    pub(super) fn new(instructions: u64, java_members: bool, link: Rc<dyn Link>) -> JsResult<Self> {
+        let host = Rc::new(Host::new(link));
         let mut context = ContextBuilder::new()
             .host_hooks(Rc::new(Hooks))
             .clock(Rc::new(RunClock(Rc::clone(&host))))
@@ -47,8 +48,8 @@ impl Realm {
         limits.set_recursion_limit(MAX_CALLS);
         limits.set_stack_size_limit(MAX_SLOTS);
         context.insert_data(Rc::clone(&host));
-        globals::install(&mut context)?;
-        let protos = ClaimProtos::new(&mut context)?;
+        globals::install(java_members, &mut context)?;
+        let protos = ClaimProtos::new(&context);
         Ok(Self { context, host, protos })
     }
 
@@ -106,7 +107,7 @@ impl Clock for RunClock {
     }
 
     fn system_time_millis(&self) -> i64 {
-        self.0.now_ms.get()
+        self.0.now_ms()
     }
 }
 
@@ -143,15 +144,27 @@ impl JobExecutor for Jobs {
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
+
     use boa_engine::property::PropertyKey;
     use engine::script::lanes::is_reserved_global;
 
     use super::Realm;
+    use crate::wire::{HostCall, HostReply};
+    use crate::worker::link::Link;
+
+    struct Nobody;
+
+    impl Link for Nobody {
+        fn call(&self, _: HostCall) -> HostReply {
+            HostReply::Nothing
+        }
+    }
 
     /// Otherwise a criteria script could hide a built-in in one lane and not in the other.
     #[test]
     fn every_global_name_is_reserved() {
-        let mut realm = Realm::new(1000).unwrap();
+        let mut realm = Realm::new(1000, true, Rc::new(Nobody)).unwrap();
         let global = realm.context.global_object();
         for key in global.own_property_keys(&mut realm.context).unwrap() {
             if let PropertyKey::String(name) = key {

@@ -10,18 +10,22 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use boa_engine::{JsError, JsNativeError, JsResult, JsValue};
+use boa_engine::object::builtins::JsFunction;
+use boa_engine::property::PropertyDescriptor;
+use boa_engine::{JsError, JsNativeError, JsResult, JsString, JsValue};
 use engine::script::lanes::{Analysis, Lane};
+use engine::script::tree::Tree;
 use engine::script::{Failure, FailureKind};
 use serde_json::Value;
 
+use super::ServeError;
+use super::desk::{Desk, Next};
 use super::failure::{self, CRITERION, MAIN};
-use super::globals::{Response, define_value};
+use super::link::Link;
 use super::parse::{self, HEAD, TAIL};
 use super::realm::Realm;
 use super::value::{self, ResultError};
-use crate::batch::Admission;
-use crate::wire::{Answer, BatchRequest, WireScript};
+use crate::wire::{Answer, BatchRequest, Limits, WireLane, WireScript};
 use criteria::Criteria;
 use warm::Warm;
 
@@ -40,17 +44,18 @@ pub(super) struct Runner {
     read: HashMap<Box<str>, Rc<Result<Analysis, Failure>>>,
     read_bytes: usize,
     warm: Option<Warm>,
-    spare: Option<(u64, Realm)>,
-    last_budget: Option<u64>,
+    spare: Option<(Limits, Realm)>,
+    last_limits: Option<Limits>,
+    link: Rc<dyn Link>,
 }
 
 /// What the runs of one batch share.
 struct Shared<'a> {
-    instructions: u64,
+    limits: Limits,
+    lane: WireLane,
     now_ms: i64,
-    claims_text: &'a [u8],
-    claims: Value,
-    responses: Rc<[Response]>,
+    /// JSON text.
+    claims: &'a [u8],
     criteria: Criteria<'a>,
 }
 
@@ -63,47 +68,35 @@ struct Outcome {
 }
 
 impl Runner {
-    pub(super) fn new() -> Self {
-        Self { read: HashMap::new(), read_bytes: 0, warm: None, spare: None, last_budget: None }
+    /// A runner whose scripts' calls go through `link`.
+    pub(super) fn new(link: Rc<dyn Link>) -> Self {
+        Self { read: HashMap::new(), read_bytes: 0, warm: None, spare: None, last_limits: None, link }
     }
 
     /// Reads a script without running it.
-    pub(super) fn admit(&mut self, script: &WireScript<'_>) -> Result<Admission, Failure> {
-        match self.read(script.source).as_ref() {
-            Ok(analysis) => Ok(Admission {
-                lane: analysis.lane(),
-                doubt: analysis.doubt.as_ref().map(|doubt| doubt.what.to_owned()),
-                criteria: analysis.criteria.iter().map(|name| name.to_string()).collect(),
-                claims: analysis.claims.iter().cloned().collect(),
-            }),
-            Err(failure) => Err(named(failure, script.name)),
-        }
+    pub(super) fn admit(&self, script: &WireScript<'_>) -> Result<Tree, Failure> {
+        parse::tree(script.name, script.source)
     }
 
-    /// Runs every script of the batch and hands each answer to `answer`.
-    pub(super) fn batch<E>(
-        &mut self,
-        batch: &BatchRequest<'_>,
-        answer: &mut dyn FnMut(Answer) -> Result<(), E>,
-    ) -> Result<(), E> {
-        self.last_budget = Some(batch.limits.instructions);
-        let parsed = serde_json::from_slice::<Value>(batch.claims);
-        let readable = parsed.is_ok();
-        let claims = parsed.unwrap_or_default();
+    /// Runs every script of the batch and reports each to `desk`.
+    pub(super) fn batch(&mut self, batch: &BatchRequest<'_>, desk: &mut Desk) -> Result<(), ServeError> {
+        self.last_limits = Some(batch.limits);
+        // Reading the claims is part of the first run.
+        desk.begin(0);
         let shared = Shared {
-            instructions: batch.limits.instructions,
+            limits: batch.limits,
+            lane: batch.lane,
             now_ms: batch.now_ms,
-            claims_text: batch.claims,
-            responses: responses(&claims),
-            claims,
+            claims: batch.claims,
             criteria: Criteria::new(&batch.criteria),
         };
-        for script in &batch.scripts {
+        for (index, script) in batch.scripts.iter().enumerate() {
+            if index > 0 {
+                desk.begin(index);
+            }
             let started = Instant::now();
             let read = self.read(script.source);
             let outcome = match read.as_ref() {
-                // A script must never take claims that could not be read for claims that are missing.
-                Ok(_) if !readable => not_run(script, FailureKind::Crash, "the claims could not be read"),
                 Ok(analysis) => self.run(script, analysis, &shared),
                 Err(failure) => Outcome {
                     result: Err(named(failure, script.name)),
@@ -114,7 +107,10 @@ impl Runner {
             };
             let claims_read =
                 read.as_ref().as_ref().map(|analysis| self.claims_read(analysis, &shared)).unwrap_or_default();
-            answer(Answer {
+            if script.secret {
+                self.forget();
+            }
+            let next = desk.answer(Answer {
                 result: outcome.result,
                 output: outcome.output,
                 duration: started.elapsed(),
@@ -124,17 +120,27 @@ impl Runner {
                 cpu: Duration::ZERO,
                 retire: false,
             })?;
+            if next == Next::Stop {
+                break;
+            }
         }
         Ok(())
     }
 
+    /// Drops everything that holds text of a script.
+    fn forget(&mut self) {
+        self.read.clear();
+        self.read_bytes = 0;
+        self.warm = None;
+    }
+
     /// Makes ready in idle time what the next fresh run needs, unless a request came in.
     pub(super) fn idle(&mut self, busy: &mut dyn FnMut() -> bool) {
-        if let Some(instructions) = self.last_budget
+        if let Some(limits) = self.last_limits
             && self.spare.is_none()
             && !busy()
         {
-            self.spare = fresh_realm(instructions).ok().map(|realm| (instructions, realm));
+            self.spare = self.fresh_realm(limits).ok().map(|realm| (limits, realm));
         }
     }
 
@@ -153,54 +159,71 @@ impl Runner {
     }
 
     fn run(&mut self, script: &WireScript<'_>, analysis: &Analysis, shared: &Shared<'_>) -> Outcome {
-        if self.runs_warm(script, analysis, shared) {
-            self.run_warm(script, analysis, shared)
-        } else {
-            self.run_fresh(script, shared)
+        let is_warm = !script.secret && shared.lane != WireLane::Fresh && self.runs_warm(script, analysis, shared);
+        match (is_warm, shared.lane) {
+            (true, _) => self.run_warm(script, analysis, shared),
+            (false, WireLane::Warm) => not_warm(script, analysis),
+            (false, WireLane::Any | WireLane::Fresh) => self.run_fresh(script, shared),
         }
     }
 
     fn run_fresh(&mut self, script: &WireScript<'_>, shared: &Shared<'_>) -> Outcome {
-        let spare = self.spare.take().filter(|(instructions, _)| *instructions == shared.instructions);
-        let realm = spare.map_or_else(|| fresh_realm(shared.instructions), |(_, realm)| Ok(realm));
+        let spare = self.spare.take().filter(|(limits, _)| *limits == shared.limits);
+        let realm = spare.map_or_else(|| self.fresh_realm(shared.limits), |(_, realm)| Ok(realm));
         let mut realm = match realm {
             Ok(realm) => realm,
             Err(_) => return crashed(script),
         };
-        realm.host.begin(shared.now_ms, &shared.responses, script.source);
-        let prepared = self.prepare_fresh(script, shared, &mut realm);
+        let Some(claims) = realm.protos.claims(shared.claims, &mut realm.context) else {
+            return unreadable(script);
+        };
+        realm.host.begin(shared.now_ms, &claims.responses, script.source);
+        let prepared = self.prepare_fresh(script, &claims.value, shared, &mut realm);
         let before = realm.instructions_left();
         let result =
-            prepared.and_then(|(function, claims)| finish(&mut realm, script, |realm| realm.call(&function, &claims)));
+            prepared.and_then(|function| finish(&mut realm, script, |realm| realm.call(&function, &claims.value)));
         let instructions = before.saturating_sub(realm.instructions_left());
         let result = within_budget(result, instructions, script, shared);
+        let result = unless_refused(result, &realm, script);
         Outcome { result, output: realm.host.take_output(), instructions, lane: Lane::Fresh }
     }
 
-    /// Compiles the script and the criteria it names, and puts the claims in place.
+    /// A context for one run and for the few instructions that put its script in place.
+    fn fresh_realm(&self, limits: Limits) -> JsResult<Realm> {
+        Realm::new(limits.instructions.saturating_add(PREPARING), limits.java_members, Rc::clone(&self.link))
+    }
+
+    /// Compiles the script and the criteria it names, and puts everything in place.
     fn prepare_fresh(
         &mut self,
         script: &WireScript<'_>,
+        claims: &JsValue,
         shared: &Shared<'_>,
         realm: &mut Realm,
-    ) -> Result<(boa_engine::object::builtins::JsFunction, JsValue), Failure> {
+    ) -> Result<JsFunction, Failure> {
         if criteria::sees_criteria(script.kind) {
             for (name, source) in shared.criteria.mentioned(script.source) {
                 self.read(source).as_ref().as_ref().map_err(|failure| named(failure, name))?;
                 let path = format!("{CRITERION}{name}");
-                let defined = realm.compile(&format!("{HEAD}{source}{TAIL}"), &path).and_then(|function| {
-                    define_value(&realm.context.global_object(), name, function.into(), &mut realm.context)
-                });
+                let defined = realm
+                    .compile(&format!("{HEAD}{source}{TAIL}"), &path)
+                    .and_then(|function| hide_in_global(realm, name, function.into()));
                 defined.map_err(|error| failure::from_error(&error, name, &mut realm.context))?;
             }
         }
         let prepared = realm.compile(&format!("{HEAD}{}{TAIL}", script.source), MAIN).and_then(|function| {
-            let claims = realm.protos.claims(&shared.claims, &mut realm.context)?;
-            define_value(&realm.context.global_object(), "claims", claims.clone(), &mut realm.context)?;
-            Ok((function, claims))
+            hide_in_global(realm, "claims", claims.clone())?;
+            Ok(function)
         });
         prepared.map_err(|error| failure::from_error(&error, script.name, &mut realm.context))
     }
+}
+
+/// Defines a global that loops do not show.
+fn hide_in_global(realm: &mut Realm, name: &str, value: JsValue) -> JsResult<()> {
+    let property = PropertyDescriptor::builder().value(value).writable(true).enumerable(false).configurable(true);
+    realm.context.global_object().define_property_or_throw(JsString::from(name), property, &mut realm.context)?;
+    Ok(())
 }
 
 /// Runs `call` and reads its value in the shape the script's kind promises.
@@ -219,11 +242,6 @@ fn finish(
     })
 }
 
-/// A context for one run and for the few instructions that put its script in place.
-fn fresh_realm(instructions: u64) -> JsResult<Realm> {
-    Realm::new(instructions.saturating_add(PREPARING))
-}
-
 /// A run's budget ends at the same instruction in every lane, whatever its context had left.
 fn within_budget(
     result: Result<Value, Failure>,
@@ -231,14 +249,43 @@ fn within_budget(
     script: &WireScript<'_>,
     shared: &Shared<'_>,
 ) -> Result<Value, Failure> {
-    match instructions > shared.instructions {
+    match instructions > shared.limits.instructions {
         true => Err(failure::failure(FailureKind::Instructions, script.name, "used up its instruction budget")),
         false => result,
     }
 }
 
+/// A call that was refused decides how the run ended, also when the script caught the exception.
+fn unless_refused(result: Result<Value, Failure>, realm: &Realm, script: &WireScript<'_>) -> Result<Value, Failure> {
+    let Some(refusal) = realm.host.take_refusal() else { return result };
+    let failure = failure::failure(FailureKind::HttpRefused, script.name, &refusal.text);
+    Err(match refusal.place {
+        Some(place) => place.mark(failure),
+        None => failure,
+    })
+}
+
+fn not_warm(script: &WireScript<'_>, analysis: &Analysis) -> Outcome {
+    let doubt = analysis.doubt.as_ref();
+    let message = match doubt {
+        Some(doubt) => format!("not proved for the warm lane: {}", doubt.what),
+        None => "not proved for the warm lane: a criteria script it calls is not".to_owned(),
+    };
+    let mut outcome = not_run(script, FailureKind::Syntax, &message);
+    if let (Err(failure), Some(span)) = (&mut outcome.result, doubt.and_then(|doubt| doubt.span)) {
+        failure.line = Some(span.start.line);
+        failure.column = Some(span.start.column);
+    }
+    outcome
+}
+
 fn crashed(script: &WireScript<'_>) -> Outcome {
     not_run(script, FailureKind::Crash, "the JavaScript engine could not start")
+}
+
+/// A script must never take claims that could not be read for claims that are missing.
+fn unreadable(script: &WireScript<'_>) -> Outcome {
+    not_run(script, FailureKind::Crash, "the claims could not be read")
 }
 
 fn not_run(script: &WireScript<'_>, kind: FailureKind, message: &str) -> Outcome {
@@ -253,18 +300,6 @@ fn not_run(script: &WireScript<'_>, kind: FailureKind, message: &str) -> Outcome
 /// The failure with the script's name: reading is remembered by source alone.
 fn named(failure: &Failure, name: &str) -> Failure {
     Failure { script: name.to_owned(), ..failure.clone() }
-}
-
-fn responses(claims: &Value) -> Rc<[Response]> {
-    let listed = claims.get("responses").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let response = |each: &Value| {
-        Some(Response {
-            suffix: each.get("suffix")?.as_str()?.to_owned(),
-            kind: each.get("kind")?.as_str()?.to_owned(),
-            at_secs: each.get("at")?.as_i64()?,
-        })
-    };
-    listed.iter().filter_map(response).collect()
 }
 
 /// An error for a state that cannot be, which ends the run and not the worker.

@@ -2,14 +2,16 @@
 //!
 //! Reading a result may run the script's own code (getters, proxies); it happens within the run and its bounds.
 
-use boa_engine::builtins::object::OrdinaryObject;
-use boa_engine::object::builtins::{JsArray, JsDate};
+mod json;
+
+use boa_engine::object::builtins::JsDate;
 use boa_engine::property::PropertyKey;
-use boa_engine::{Context, JsError, JsObject, JsResult, JsString, JsValue, js_string};
+use boa_engine::{Context, JsError, JsObject, JsResult, JsValue, js_string};
 use engine::script::ScriptKind;
 use serde_json::{Map, Number, Value};
 
 use super::globals;
+pub(super) use json::{RunClaims, read_json};
 
 /// Deepest nesting of a result.
 const MAX_DEPTH: usize = 32;
@@ -26,56 +28,19 @@ pub(super) struct ClaimProtos {
 }
 
 impl ClaimProtos {
-    pub(super) fn new(context: &mut Context) -> JsResult<Self> {
-        let new = |context: &mut Context| JsObject::with_object_proto(context.intrinsics());
-        let protos = Self { user: new(context), device: new(context), system: new(context) };
-        globals::install_user(&protos.user, context)?;
-        globals::install_device(&protos.device, context)?;
-        globals::install_system(&protos.system, context)?;
-        Ok(protos)
+    pub(super) fn new(context: &Context) -> Self {
+        let new = || JsObject::with_object_proto(context.intrinsics());
+        let protos = Self { user: new(), device: new(), system: new() };
+        globals::install_user(&protos.user, context);
+        globals::install_device(&protos.device, context);
+        globals::install_system(&protos.system, context);
+        protos
     }
 
-    /// `{user, device, system}`; a dictionary that is missing is empty.
-    pub(super) fn claims(&self, json: &Value, context: &mut Context) -> JsResult<JsValue> {
-        let claims = JsObject::with_object_proto(context.intrinsics());
-        for (name, proto) in [("user", &self.user), ("device", &self.device), ("system", &self.system)] {
-            let part = JsObject::from_proto_and_data(proto.clone(), OrdinaryObject);
-            if let Some(members) = json.get(name).and_then(Value::as_object) {
-                fill(&part, members, context)?;
-            }
-            claims.create_data_property_or_throw(JsString::from(name), part, context)?;
-        }
-        Ok(claims.into())
+    /// The claims in this JSON text; none when they cannot be read.
+    pub(super) fn claims(&self, text: &[u8], context: &mut Context) -> Option<RunClaims> {
+        json::read_claims(text, self, context)
     }
-}
-
-fn fill(object: &JsObject, members: &Map<String, Value>, context: &mut Context) -> JsResult<()> {
-    for (name, value) in members {
-        let value = from_json(value, context)?;
-        object.create_data_property_or_throw(JsString::from(name.as_str()), value, context)?;
-    }
-    Ok(())
-}
-
-fn from_json(json: &Value, context: &mut Context) -> JsResult<JsValue> {
-    Ok(match json {
-        Value::Null => JsValue::null(),
-        Value::Bool(value) => JsValue::from(*value),
-        Value::Number(number) => match number.as_i64().and_then(|value| i32::try_from(value).ok()) {
-            Some(value) => JsValue::from(value),
-            None => JsValue::from(number.as_f64().unwrap_or(f64::NAN)),
-        },
-        Value::String(text) => JsString::from(text.as_str()).into(),
-        Value::Array(items) => {
-            let items = items.iter().map(|item| from_json(item, context)).collect::<JsResult<Vec<_>>>()?;
-            JsArray::from_iter(items, context).into()
-        }
-        Value::Object(members) => {
-            let object = JsObject::with_object_proto(context.intrinsics());
-            fill(&object, members, context)?;
-            object.into()
-        }
-    })
 }
 
 /// Why a value is no result.
@@ -98,7 +63,7 @@ pub(super) fn result(value: &JsValue, kind: ScriptKind, context: &mut Context) -
     let wrong = |wanted: &str| {
         ResultError::Wrong(format!("Expression does not return {wanted}. Received: {}", type_name(value)))
     };
-    let mut bounds = Bounds { elements: 0, bytes: 0 };
+    let mut bounds = Bounds::new(MAX_ELEMENTS, MAX_BYTES);
     match kind {
         ScriptKind::Policy | ScriptKind::Criteria | ScriptKind::Condition => {
             value.as_boolean().map(Value::Bool).ok_or_else(|| wrong("boolean"))
@@ -133,27 +98,41 @@ pub(super) fn result(value: &JsValue, kind: ScriptKind, context: &mut Context) -
     }
 }
 
-/// What is left of the size a result may have.
-struct Bounds {
+/// What is left of the size a value that leaves a run may have.
+pub(super) struct Bounds {
     elements: usize,
     bytes: usize,
+    max_elements: usize,
+    max_bytes: usize,
 }
 
 impl Bounds {
+    /// So many values with so many bytes of text in all.
+    pub(super) fn new(max_elements: usize, max_bytes: usize) -> Self {
+        Self { elements: 0, bytes: 0, max_elements, max_bytes }
+    }
+
     fn element(&mut self, depth: usize) -> Result<(), ResultError> {
         self.elements += 1;
         if depth > MAX_DEPTH {
             return Err(ResultError::Wrong("Result is nested more than 32 deep".to_owned()));
         }
-        if self.elements > MAX_ELEMENTS {
-            return Err(ResultError::Wrong("Result has more than 10000 elements".to_owned()));
+        if self.elements > self.max_elements {
+            return Err(ResultError::Wrong(format!("Result has more than {} elements", self.max_elements)));
         }
         Ok(())
     }
 
     fn text(&mut self, text: &str) -> Result<(), ResultError> {
         self.bytes = self.bytes.saturating_add(text.len());
-        if self.bytes > MAX_BYTES { Err(ResultError::Wrong("Result is larger than 1 MiB".to_owned())) } else { Ok(()) }
+        if self.bytes > self.max_bytes {
+            let most = match self.max_bytes / 1024 {
+                kib if kib >= 1024 => format!("{} MiB", kib / 1024),
+                kib => format!("{kib} KiB"),
+            };
+            return Err(ResultError::Wrong(format!("Result is larger than {most}")));
+        }
+        Ok(())
     }
 }
 
@@ -203,7 +182,7 @@ fn dictionary(
             continue;
         }
         let value = object.get(key, context)?;
-        if let Some(value) = to_json(&value, depth + 1, bounds, context)? {
+        if let Some(value) = json_of(&value, depth + 1, bounds, context)? {
             bounds.text(&name)?;
             members.insert(name, value);
         }
@@ -228,8 +207,17 @@ fn key_text(key: &PropertyKey) -> Option<String> {
     }
 }
 
+/// The value as JSON; none for what JSON leaves out.
+pub(super) fn to_json(
+    value: &JsValue,
+    bounds: &mut Bounds,
+    context: &mut Context,
+) -> Result<Option<Value>, ResultError> {
+    json_of(value, 0, bounds, context)
+}
+
 /// As `JSON.stringify` sees values: functions and `undefined` are absent, dates are texts, numbers that are none are null.
-fn to_json(
+fn json_of(
     value: &JsValue,
     depth: usize,
     bounds: &mut Bounds,
@@ -258,11 +246,11 @@ fn to_json(
     };
     if let Ok(date) = JsDate::from_object(object.clone()) {
         let text = date.to_json(context)?;
-        return to_json(&text, depth, bounds, context);
+        return json_of(&text, depth, bounds, context);
     }
     if object.is_array() {
         return list_of(&object, bounds, context, |element, bounds, context| {
-            Ok(to_json(element, depth + 1, bounds, context)?.unwrap_or(Value::Null))
+            Ok(json_of(element, depth + 1, bounds, context)?.unwrap_or(Value::Null))
         })
         .map(Some);
     }

@@ -25,7 +25,8 @@ async fn what_the_criteria_builder_writes_runs_warm() {
     assert_eq!(record.claims_read, ["user.emails", "user.groups"]);
     assert!(record.instructions > 10);
     let admission = sandbox.admit(policy(BUILDER)).await.unwrap();
-    assert_eq!((admission.lane, admission.criteria.as_slice()), (Lane::Warm, ["staff".to_owned()].as_slice()));
+    let criteria: Vec<&str> = admission.analysis.criteria.iter().map(AsRef::as_ref).collect();
+    assert_eq!((admission.analysis.lane(), criteria.as_slice()), (Lane::Warm, ["staff"].as_slice()));
     sandbox.stop().await;
 }
 
@@ -121,7 +122,7 @@ async fn scripts_in_doubt_are_fresh() {
         let record = run(&sandbox, ScriptKind::Policy, source).await;
         assert_eq!(record.lane, Lane::Fresh, "{source}");
         let admission = sandbox.admit(policy(source)).await.unwrap();
-        assert!(admission.doubt.is_some(), "{source}");
+        assert!(admission.analysis.doubt.is_some(), "{source}");
     }
     sandbox.stop().await;
 }

@@ -144,7 +144,9 @@ fn table(kind: ObjectKind, objects: &[Value]) {
         | ObjectKind::GlobalSettings
         | ObjectKind::IpPool
         | ObjectKind::RingfenceRule
+        | ObjectKind::Secret
         | ObjectKind::Site
+        | ObjectKind::TrustedCertificate
         | ObjectKind::UserScript => &[],
     };
     let names: Vec<&str> = ["name"].iter().chain(columns).chain(&["tags", "updated", "id"]).copied().collect();

@@ -28,6 +28,9 @@ fn text_rules() {
     check_text(Text::Network, "office", false);
     check_text(Text::DnsServer, "10.0.0.53:5353", true);
     check_text(Text::DnsServer, "dns.example.com", false);
+    check_text(Text::Origin, "https://api.example.com:8443", true);
+    check_text(Text::Origin, "https://api.example.com/v1", false);
+    check_text(Text::Certificate, "-----BEGIN CERTIFICATE-----", false);
     check_text(Text::ClaimPath, "claims.user.site", true);
     check_text(Text::ClaimPath, "claims.user.agScripted.site", true);
     check_text(Text::ClaimPath, "claims.user", false);

@@ -145,6 +145,10 @@ pub(super) const CRITERIA_SCRIPT: &[Field] =
 
 pub(super) const USER_SCRIPT: &[Field] = &[Field::new("expression", Shape::Script(ScriptKind::UserClaim)).required()];
 
+/// `allowedOrigins` is our own: where a script that names the secret may send requests to; empty means everywhere.
+pub(super) const SECRET: &[Field] =
+    &[filled("secret").required_secret(), list("allowedOrigins", &Shape::Text(Text::Origin))];
+
 pub(super) const ENTITLEMENT_SCRIPT: &[Field] =
     &[choice("type", ENTITLEMENT_SCRIPT_TYPES, "host"), Field::new("expression", Shape::EntitlementScript).required()];
 

@@ -368,6 +368,9 @@ const LOG_FORWARDER: &[Field] = &[
     SITES,
 ];
 
+pub(super) const TRUSTED_CERTIFICATE: &[Field] =
+    &[Field::new("pem", Shape::Text(Text::Certificate)).required(), object("details", &[]).read_only()];
+
 pub(super) const IP_POOL: &[Field] = &[
     flag("ipVersion6"),
     list("ranges", &Shape::Object(RANGE)),

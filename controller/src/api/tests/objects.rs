@@ -44,7 +44,7 @@ fn without_updated(mut document: Value) -> Value {
 }
 
 fn without_secrets(mut document: Value) -> Value {
-    for secret in ["password", "adminPassword", "sharedSecret", "file"] {
+    for secret in ["password", "adminPassword", "sharedSecret", "file", "secret"] {
         document.as_object_mut().unwrap().remove(secret);
     }
     document
@@ -348,7 +348,7 @@ async fn reads_are_recorded_and_a_full_buffer_says_so() {
     let listed = world.records("entities_listed").await;
     assert_eq!((&listed[0]["entity_type"], &listed[0]["distinguished_name"]), (&json!("Site"), &json!(ADMIN)));
 
-    let reads = crate::api::reads::Reads::default();
+    let reads = crate::api::reads::Reads::new(Default::default());
     let actor = crate::api::reads::Actor { name: ADMIN.parse().unwrap(), address: None };
     let fill = |config: &crate::config::Config| {
         (0..3000).filter(|_| reads.record(config, actor.listed(ObjectKind::Site)).is_err()).count()

@@ -12,7 +12,10 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::columns::{Columns, micros, signed};
-use crate::store::{AuditFilter, AuditRow, DeviceRow, Enrolment, Loaded, Object, TokenFilter, TokenRow, audit::Link};
+use crate::store::{
+    AdminMessageRow, AuditFilter, AuditRow, DeviceRow, Enrolment, Loaded, MessageStatus, Object, TokenFilter, TokenRow,
+    audit::Link,
+};
 
 /// Everything a controller starts from. The connection should stand in a transaction, so that it is of one moment.
 pub(super) async fn loaded(connection: &mut SqliteConnection) -> sqlx::Result<Loaded> {
@@ -64,6 +67,32 @@ pub(super) async fn chain_hash(
         .fetch_optional(connection)
         .await?;
     row.map(|row| Columns::of(&row).hash()).transpose()
+}
+
+/// Admin messages, newest first.
+pub(super) async fn admin_messages(connection: &mut SqliteConnection) -> sqlx::Result<Vec<AdminMessageRow>> {
+    let rows = sqlx::query(
+        "SELECT id, source, level, category, message, created, count, status FROM admin_message
+         ORDER BY created DESC, id",
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(admin_message).collect()
+}
+
+fn admin_message(row: &SqliteRow) -> sqlx::Result<AdminMessageRow> {
+    let mut columns = Columns::of(row);
+    Ok(AdminMessageRow {
+        id: columns.uuid()?,
+        source: ApplianceId::new(columns.uuid()?),
+        level: columns.take()?,
+        category: columns.take()?,
+        message: columns.take()?,
+        created: columns.time()?,
+        count: columns.number()?,
+        // A word of another version counts as not dealt with.
+        status: MessageStatus::parse(columns.take()?).unwrap_or(MessageStatus::Unresolved),
+    })
 }
 
 /// A sealed value beside an object.

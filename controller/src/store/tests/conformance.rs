@@ -5,10 +5,11 @@ use engine::{
     id::{ApplianceId, SiteId},
     revocation::{RevocationScope, TokenFacts},
 };
+use protocol::message::{AdminMessage, MessageCategory, MessageLevel};
 
 use super::*;
 use crate::store::{
-    Committed, DeviceRow, Enrolment, NewRevocation, StoreError, TokenFilter,
+    AdminMessageRow, Committed, DeviceRow, Enrolment, MessageStatus, NewRevocation, StoreError, TokenFilter,
     audit::{Link, verify_audit},
 };
 
@@ -36,6 +37,7 @@ macro_rules! conformance {
             tokens_are_listed_newest_first_by_filter
             devices_add_up
             lockouts_come_and_go
+            admin_messages_count_up_survive_and_are_bounded
             the_audit_chain_holds_and_is_filtered
             a_gateways_chain_is_taken_over_once_and_only_whole
         }
@@ -381,6 +383,45 @@ pub(super) async fn lockouts_come_and_go(home: &impl Home) {
         assert_eq!(store.lockout(&user).await.unwrap(), (failures, locked_at));
     }
     assert_eq!(store.lockout(&UserName::new("ana", "ldap")).await.unwrap(), (0, None));
+}
+
+pub(super) async fn admin_messages_count_up_survive_and_are_bounded(home: &impl Home) {
+    let post = |source: u128, text: &str| Op::PostAdminMessage {
+        source: ApplianceId::new(Uuid::from_u128(source)),
+        message: AdminMessage {
+            level: MessageLevel::Error,
+            category: MessageCategory::Configuration,
+            message: text.to_owned(),
+        },
+    };
+    let store = home.open().await;
+    transact(store.as_ref(), ops([post(1, "slow"), post(2, "slow"), post(1, "slow"), post(1, "odd")])).await;
+    let before = store.admin_messages().await.unwrap();
+    let counts = |rows: &[AdminMessageRow]| {
+        let mut counts: Vec<_> =
+            rows.iter().map(|row| (row.message.clone(), row.source.uuid().as_u128(), row.count)).collect();
+        counts.sort();
+        counts
+    };
+    assert_eq!(counts(&before), [("odd".to_owned(), 1, 1), ("slow".to_owned(), 1, 2), ("slow".to_owned(), 2, 1)]);
+    let id = before.iter().find(|row| row.message == "slow").unwrap().id;
+    transact(store.as_ref(), ops([Op::SetAdminMessageStatus { id, status: MessageStatus::Muted }])).await;
+    drop(store);
+    home.close().await;
+
+    let store = home.open().await;
+    transact(store.as_ref(), ops([post(1, "slow")])).await;
+    let after = store.admin_messages().await.unwrap();
+    let muted: Vec<_> = after.iter().filter(|row| row.message == "slow").map(|row| row.status).collect();
+    assert_eq!(muted, [MessageStatus::Muted, MessageStatus::Muted], "muted stays muted");
+    let only = Some(("slow".to_owned(), ApplianceId::new(Uuid::from_u128(2))));
+    transact(store.as_ref(), ops([Op::DeleteAdminMessages { only }])).await;
+    assert_eq!(counts(&store.admin_messages().await.unwrap()), [("odd".to_owned(), 1, 1), ("slow".to_owned(), 1, 3)]);
+    let many: Vec<Op> = (0..1100).map(|number| post(3, &format!("message {number}"))).collect();
+    store.transact(Transaction { ops: many, audit: Vec::new() }).await.unwrap();
+    assert_eq!(store.admin_messages().await.unwrap().len(), 1000);
+    transact(store.as_ref(), ops([Op::DeleteAdminMessages { only: None }])).await;
+    assert_eq!(store.admin_messages().await.unwrap(), []);
 }
 
 pub(super) async fn the_audit_chain_holds_and_is_filtered(home: &impl Home) {

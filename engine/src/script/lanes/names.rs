@@ -2,7 +2,9 @@
 //!
 //! The lists are sorted, so that a look-up is a binary search; a test holds them to it.
 
-/// Whether a method of this name writes nothing, whatever built-in or script-defined value it is found on.
+/// Whether a method of this name writes nothing that outlives the run, whatever built-in value it is found on.
+///
+/// Regular expressions are always the run's own, so that `test` and `exec` may move `lastIndex`.
 pub(super) fn is_pure_method(name: &str) -> bool {
     PURE_METHODS.binary_search(&name).is_ok()
 }
@@ -12,19 +14,43 @@ pub(super) fn is_callback_method(name: &str) -> bool {
     CALLBACK_METHODS.binary_search(&name).is_ok()
 }
 
-/// Whether a method of this name writes only to the array it is called on.
-pub(super) fn is_array_mutator(name: &str) -> bool {
-    ARRAY_MUTATORS.binary_search(&name).is_ok()
+/// Whether a method of this name writes only to the value it is called on, which then must be the run's own.
+pub(super) fn is_own_mutator(name: &str) -> bool {
+    OWN_MUTATORS.binary_search(&name).is_ok()
 }
 
-/// Whether a built-in method of this name answers a new array, or no array at all.
+/// Whether a built-in method of this name answers a new array, a primitive, or nothing that others hold.
 pub(super) fn makes_array(name: &str) -> bool {
     ARRAY_MAKERS.binary_search(&name).is_ok()
 }
 
-/// Whether reading a property of this name could hand out something that writes, or the way to it.
+/// Whether a built-in method of this name answers a number.
+pub(super) fn makes_number(name: &str) -> bool {
+    NUMBER_METHODS.binary_search(&name).is_ok()
+}
+
+/// Whether a built-in method of this name answers a primitive or an object that nobody else holds, and no function.
+pub(super) fn makes_own(name: &str) -> bool {
+    (is_pure_method(name) && !matches!(name, "at" | "get" | "valueOf"))
+        || (is_own_mutator(name) && !matches!(name, "pop" | "shift"))
+        || makes_array(name)
+        || makes_number(name)
+        || matches!(name, "every" | "filter" | "flatMap" | "forEach" | "map" | "replace" | "replaceAll" | "some")
+}
+
+/// Whether reading a property of this name leads to prototypes, constructors or the caller.
 pub(super) fn is_guarded_member(name: &str) -> bool {
-    GUARDED_MEMBERS.binary_search(&name).is_ok() || is_array_mutator(name)
+    GUARDED_MEMBERS.binary_search(&name).is_ok()
+}
+
+/// Whether a built-in object has a function under this name, or looks for one.
+pub fn is_builtin_member(name: &str) -> bool {
+    is_pure_method(name)
+        || is_callback_method(name)
+        || is_own_mutator(name)
+        || is_guarded_member(name)
+        || OTHER_MEMBERS.binary_search(&name).is_ok()
+        || MATH_FUNCTIONS.binary_search(&name).is_ok()
 }
 
 /// Whether the global function of this name writes nothing and calls nothing it is given.
@@ -39,7 +65,7 @@ pub(super) fn is_pure_constructor(name: &str) -> bool {
 
 /// Whether this global can stand right of `instanceof`.
 pub(super) fn is_known_class(name: &str) -> bool {
-    is_pure_constructor(name) || matches!(name, "Array" | "Boolean" | "Function" | "Number" | "Object" | "String")
+    is_pure_constructor(name) || matches!(name, "Boolean" | "Function" | "Number" | "Object" | "String")
 }
 
 /// Whether `object.name(…)` on the global `object` writes nothing and calls nothing it is given.
@@ -47,8 +73,9 @@ pub(super) fn is_pure_static(object: &str, name: &str) -> bool {
     match object {
         "Math" => MATH_FUNCTIONS.binary_search(&name).is_ok(),
         "JSON" => matches!(name, "parse" | "stringify"),
-        "Object" => matches!(name, "entries" | "hasOwn" | "is" | "keys" | "values"),
+        "Object" => matches!(name, "entries" | "getOwnPropertyNames" | "hasOwn" | "is" | "keys" | "values"),
         "Array" => matches!(name, "isArray" | "of"),
+        "cache" => matches!(name, "getIfPresent" | "put"),
         "Number" => matches!(name, "isFinite" | "isInteger" | "isNaN" | "isSafeInteger" | "parseFloat" | "parseInt"),
         "String" => matches!(name, "fromCharCode" | "fromCodePoint"),
         "Date" => matches!(name, "UTC" | "now" | "parse"),
@@ -86,11 +113,19 @@ const PURE_METHODS: &[&str] = &[
     "charAt",
     "charCodeAt",
     "codePointAt",
+    "compareTo",
+    "compareToIgnoreCase",
     "concat",
+    "contains",
+    "containsAll",
     "containsText",
     "endsWith",
     "entries",
+    "equals",
+    "equalsIgnoreCase",
+    "exec",
     "flat",
+    "get",
     "getDate",
     "getDay",
     "getFullYear",
@@ -109,7 +144,9 @@ const PURE_METHODS: &[&str] = &[
     "getUTCMinutes",
     "getUTCMonth",
     "getUTCSeconds",
+    "getYear",
     "has",
+    "hasMfa",
     "hasOtp",
     "hasOwnProperty",
     "hasPassword",
@@ -118,31 +155,49 @@ const PURE_METHODS: &[&str] = &[
     "includes",
     "indexOf",
     "isClientInNetwork",
+    "isEmpty",
+    "isPrototypeOf",
+    "isWellFormed",
     "join",
     "keys",
     "lastIndexOf",
+    "localeCompare",
     "match",
+    "matchAll",
+    "matches",
+    "normalize",
     "padEnd",
     "padStart",
+    "propertyIsEnumerable",
     "repeat",
     "search",
+    "size",
     "slice",
     "split",
     "startsWith",
     "substr",
     "substring",
     "test",
+    "toDateString",
+    "toExponential",
     "toFixed",
     "toISOString",
     "toJSON",
     "toLowerCase",
+    "toPrecision",
+    "toReversed",
+    "toSpliced",
     "toString",
+    "toTimeString",
+    "toUTCString",
     "toUpperCase",
+    "toWellFormed",
     "trim",
     "trimEnd",
     "trimStart",
     "valueOf",
     "values",
+    "with",
 ];
 
 const CALLBACK_METHODS: &[&str] = &[
@@ -160,45 +215,15 @@ const CALLBACK_METHODS: &[&str] = &[
     "some",
 ];
 
-const ARRAY_MUTATORS: &[&str] = &["pop", "push", "reverse", "shift", "sort", "splice", "unshift"];
-
-const ARRAY_MAKERS: &[&str] = &["concat", "filter", "flat", "flatMap", "map", "slice", "split"];
-
-const GUARDED_MEMBERS: &[&str] = &[
-    "__defineGetter__",
-    "__defineSetter__",
-    "__lookupGetter__",
-    "__lookupSetter__",
-    "__proto__",
+const OWN_MUTATORS: &[&str] = &[
     "add",
-    "apply",
-    "arguments",
-    "assign",
-    "bind",
-    "call",
-    "callee",
-    "caller",
     "clear",
-    "compile",
-    "constructor",
     "copyWithin",
-    "create",
-    "defineProperties",
-    "defineProperty",
     "delete",
-    "deleteProperty",
-    "exec",
     "fill",
-    "for",
-    "freeze",
-    "from",
-    "get",
-    "next",
-    "preventExtensions",
-    "prototype",
-    "raw",
-    "return",
-    "seal",
+    "pop",
+    "push",
+    "reverse",
     "set",
     "setDate",
     "setFullYear",
@@ -206,7 +231,6 @@ const GUARDED_MEMBERS: &[&str] = &[
     "setMilliseconds",
     "setMinutes",
     "setMonth",
-    "setPrototypeOf",
     "setSeconds",
     "setTime",
     "setUTCDate",
@@ -217,19 +241,207 @@ const GUARDED_MEMBERS: &[&str] = &[
     "setUTCMonth",
     "setUTCSeconds",
     "setYear",
+    "shift",
+    "sort",
+    "splice",
+    "unshift",
+];
+
+const ARRAY_MAKERS: &[&str] = &[
+    "concat",
+    "exec",
+    "filter",
+    "flat",
+    "flatMap",
+    "map",
+    "match",
+    "slice",
+    "split",
+    "toReversed",
+    "toSorted",
+    "toSpliced",
+    "with",
+];
+
+const NUMBER_METHODS: &[&str] = &[
+    "charCodeAt",
+    "codePointAt",
+    "compareTo",
+    "compareToIgnoreCase",
+    "findIndex",
+    "findLastIndex",
+    "getDate",
+    "getDay",
+    "getFullYear",
+    "getHours",
+    "getMilliseconds",
+    "getMinutes",
+    "getMonth",
+    "getSeconds",
+    "getTime",
+    "getTimezoneOffset",
+    "getUTCDate",
+    "getUTCDay",
+    "getUTCFullYear",
+    "getUTCHours",
+    "getUTCMilliseconds",
+    "getUTCMinutes",
+    "getUTCMonth",
+    "getUTCSeconds",
+    "getYear",
+    "indexOf",
+    "lastIndexOf",
+    "localeCompare",
+    "push",
+    "search",
+    "size",
+    "unshift",
+];
+
+const OTHER_MEMBERS: &[&str] = &[
+    "UTC",
+    "all",
+    "allSettled",
+    "anchor",
+    "any",
+    "apply",
+    "asIntN",
+    "asUintN",
+    "assign",
+    "big",
+    "bind",
+    "blink",
+    "bold",
+    "call",
+    "captureStackTrace",
+    "catch",
+    "compile",
+    "construct",
+    "create",
+    "defineProperties",
+    "defineProperty",
+    "deleteProperty",
+    "difference",
+    "drop",
+    "emplace",
+    "escape",
+    "finally",
+    "fixed",
+    "fontcolor",
+    "fontsize",
+    "for",
+    "freeze",
+    "from",
+    "fromAsync",
+    "fromCharCode",
+    "fromCodePoint",
+    "fromEntries",
+    "getInt8",
+    "getOrInsert",
+    "getOrInsertComputed",
+    "getOwnPropertyDescriptor",
+    "getOwnPropertyDescriptors",
+    "getOwnPropertyNames",
+    "getOwnPropertySymbols",
+    "getPrototypeOf",
+    "groupBy",
+    "hasOwn",
+    "intersection",
+    "is",
+    "isArray",
+    "isDisjointFrom",
+    "isError",
+    "isExtensible",
+    "isFinite",
+    "isFrozen",
+    "isInteger",
+    "isNaN",
+    "isRawJSON",
+    "isSafeInteger",
+    "isSealed",
+    "isSubsetOf",
+    "isSupersetOf",
+    "isView",
+    "italics",
+    "keyFor",
+    "link",
+    "next",
+    "now",
+    "of",
+    "ownKeys",
+    "parse",
+    "preventExtensions",
+    "race",
+    "raw",
+    "rawJSON",
+    "reject",
+    "replace",
+    "replaceAll",
+    "resize",
+    "resolve",
+    "return",
+    "revocable",
+    "seal",
+    "setInt8",
+    "setPrototypeOf",
+    "small",
     "stack",
+    "strike",
+    "stringify",
+    "sub",
+    "subarray",
+    "sup",
+    "symmetricDifference",
+    "take",
+    "then",
     "throw",
+    "toArray",
+    "toGMTString",
+    "toLocaleDateString",
+    "toLocaleLowerCase",
+    "toLocaleString",
+    "toLocaleTimeString",
+    "toLocaleUpperCase",
+    "toTemporalInstant",
+    "transfer",
+    "transferToFixedLength",
+    "trimLeft",
+    "trimRight",
+    "try",
+    "union",
+    "waitAsync",
+    "withResolvers",
+];
+
+const GUARDED_MEMBERS: &[&str] = &[
+    "__defineGetter__",
+    "__defineSetter__",
+    "__lookupGetter__",
+    "__lookupSetter__",
+    "__proto__",
+    "arguments",
+    "callee",
+    "caller",
+    "constructor",
+    "prototype",
 ];
 
 const PURE_FUNCTIONS: &[&str] = &[
     "Boolean",
     "Number",
     "String",
+    "atob",
+    "auditLog",
+    "btoa",
     "decodeURI",
     "decodeURIComponent",
     "encodeURI",
     "encodeURIComponent",
     "escape",
+    "httpDelete",
+    "httpGet",
+    "httpPost",
+    "httpPut",
     "isFinite",
     "isNaN",
     "parseFloat",
@@ -238,7 +450,20 @@ const PURE_FUNCTIONS: &[&str] = &[
     "unescape",
 ];
 
-const PURE_CONSTRUCTORS: &[&str] = &["Date", "Error", "RangeError", "RegExp", "Set", "TypeError"];
+const PURE_CONSTRUCTORS: &[&str] = &[
+    "Array",
+    "Date",
+    "Error",
+    "EvalError",
+    "Map",
+    "RangeError",
+    "ReferenceError",
+    "RegExp",
+    "Set",
+    "SyntaxError",
+    "TypeError",
+    "URIError",
+];
 
 const MATH_FUNCTIONS: &[&str] = &[
     "abs", "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "ceil", "clz32", "cos", "cosh", "exp",
@@ -337,7 +562,7 @@ mod tests {
         for list in [
             PURE_METHODS,
             CALLBACK_METHODS,
-            ARRAY_MUTATORS,
+            OWN_MUTATORS,
             ARRAY_MAKERS,
             GUARDED_MEMBERS,
             PURE_FUNCTIONS,
@@ -350,9 +575,9 @@ mod tests {
     }
 
     #[test]
-    fn nothing_pure_is_guarded() {
+    fn no_name_is_both_harmless_and_not() {
         for name in PURE_METHODS.iter().chain(CALLBACK_METHODS) {
-            assert!(!is_guarded_member(name), "{name}");
+            assert!(!is_guarded_member(name) && !is_own_mutator(name), "{name}");
         }
     }
 }

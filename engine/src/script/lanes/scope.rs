@@ -7,28 +7,54 @@ use std::collections::BTreeMap;
 
 use crate::script::tree::{DeclareKind, EachTarget, Pattern, Stmt, StmtKind};
 
+/// How often facts are carried along assignments; longer chains prove nothing.
+const MAX_ROUNDS: usize = 64;
+
 /// Number of one declared variable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct BindingId(usize);
 
 /// What every assignment to one variable allows to say about its values.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Holds {
     /// Only functions of this script, or nothing yet.
     pub(super) own_functions: bool,
-    /// Only arrays this script made, or nothing yet.
-    pub(super) own_arrays: bool,
+    /// Only values without identity and objects this run made, or nothing yet.
+    pub(super) own_values: bool,
+    /// Only numbers, or nothing yet.
+    pub(super) numbers: bool,
+    /// No function was ever assigned; a function may still come in where `own_values` is false.
+    pub(super) no_function: bool,
 }
 
 impl Holds {
     /// Nothing is known, as of a parameter.
-    pub(super) const ANYTHING: Self = Self { own_functions: false, own_arrays: false };
+    pub(super) const ANYTHING: Self =
+        Self { own_functions: false, own_values: false, numbers: false, no_function: true };
     /// Nothing was assigned yet.
-    pub(super) const NOTHING: Self = Self { own_functions: true, own_arrays: true };
+    pub(super) const NOTHING: Self = Self { own_functions: true, own_values: true, numbers: true, no_function: true };
     /// A function of this script.
-    pub(super) const OWN_FUNCTION: Self = Self { own_functions: true, own_arrays: false };
-    /// An array this script made.
-    pub(super) const OWN_ARRAY: Self = Self { own_functions: false, own_arrays: true };
+    pub(super) const OWN_FUNCTION: Self =
+        Self { own_functions: true, own_values: false, numbers: false, no_function: false };
+    /// A value without identity, or an object this run made, and no function.
+    pub(super) const OWN_VALUE: Self =
+        Self { own_functions: false, own_values: true, numbers: false, no_function: true };
+    /// A number.
+    pub(super) const NUMBER: Self = Self { own_functions: false, own_values: true, numbers: true, no_function: true };
+
+    /// Not even that no function was assigned.
+    pub(super) const UNSETTLED: Self =
+        Self { own_functions: false, own_values: false, numbers: false, no_function: false };
+
+    /// What holds for both.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            own_functions: self.own_functions && other.own_functions,
+            own_values: self.own_values && other.own_values,
+            numbers: self.numbers && other.numbers,
+            no_function: self.no_function && other.no_function,
+        }
+    }
 }
 
 /// The scopes around the place the walk has reached.
@@ -36,6 +62,8 @@ impl Holds {
 pub(super) struct Scopes {
     open: Vec<BTreeMap<Box<str>, BindingId>>,
     bindings: Vec<Holds>,
+    copies: Vec<(BindingId, BindingId)>,
+    sums: Vec<(BindingId, BindingId)>,
 }
 
 impl Scopes {
@@ -72,9 +100,49 @@ impl Scopes {
     /// Narrows what `id` holds by one more value.
     pub(super) fn assign(&mut self, id: BindingId, value: Holds) {
         if let Some(holds) = self.bindings.get_mut(id.0) {
-            holds.own_functions &= value.own_functions;
-            holds.own_arrays &= value.own_arrays;
+            *holds = holds.and(value);
         }
+    }
+
+    /// Notes that `target` was assigned what `source` holds, whatever that turns out to be.
+    pub(super) fn copy(&mut self, target: BindingId, source: BindingId) {
+        self.copies.push((target, source));
+    }
+
+    /// Notes that `target` is a number only where `source` is one.
+    pub(super) fn sum(&mut self, target: BindingId, source: BindingId) {
+        self.sums.push((target, source));
+    }
+
+    /// The variables that were assigned from `source`, or it from them.
+    pub(super) fn copies(&self) -> &[(BindingId, BindingId)] {
+        &self.copies
+    }
+
+    /// A variable without a name, for what is not kept in one.
+    pub(super) fn unnamed(&mut self) -> BindingId {
+        let id = BindingId(self.bindings.len());
+        self.bindings.push(Holds::NOTHING);
+        id
+    }
+
+    /// Carries what was learned of variables to those that were assigned from them.
+    pub(super) fn settle(&mut self) {
+        let (copies, sums) = (std::mem::take(&mut self.copies), std::mem::take(&mut self.sums));
+        for _ in 0..MAX_ROUNDS {
+            let before = self.bindings.clone();
+            for (target, source) in &copies {
+                self.assign(*target, self.holds(*source));
+            }
+            for (target, source) in &sums {
+                let numbers = self.holds(*source).numbers;
+                self.assign(*target, Holds { numbers, ..Holds::NOTHING });
+            }
+            if self.bindings == before {
+                return;
+            }
+        }
+        self.bindings.iter_mut().for_each(|holds| *holds = Holds::UNSETTLED);
     }
 
     /// What `id` holds after all assignments seen so far.

@@ -2,8 +2,9 @@
 
 mod calls;
 mod claims;
+mod values;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::scope::{BindingId, Holds, Scopes};
 use super::{Analysis, Doubt, names};
@@ -18,7 +19,18 @@ pub(super) struct Walker<'a> {
     scopes: Scopes,
     claims_binding: Option<BindingId>,
     must_be_function: Vec<(BindingId, Span)>,
-    must_be_array: Vec<(BindingId, Span)>,
+    /// Variables that are written to, with what the doubt would be.
+    must_be_own: Vec<(BindingId, Span, &'static str)>,
+    slots: Vec<values::Slot>,
+    /// Whether some value may be a function that is not the script's own.
+    foreign: bool,
+    /// Variables read as values rather than called.
+    values_read: Vec<BindingId>,
+    /// Variables used as computed names.
+    number_keys: Vec<BindingId>,
+    /// What the functions in a variable return, as an unnamed variable.
+    returns: BTreeMap<BindingId, BindingId>,
+    current_returns: Option<BindingId>,
     doubt: Option<Doubt>,
     criteria: BTreeSet<Box<str>>,
     claims: BTreeSet<String>,
@@ -31,7 +43,13 @@ impl<'a> Walker<'a> {
             scopes: Scopes::default(),
             claims_binding: None,
             must_be_function: Vec::new(),
-            must_be_array: Vec::new(),
+            must_be_own: Vec::new(),
+            slots: Vec::new(),
+            foreign: false,
+            values_read: Vec::new(),
+            number_keys: Vec::new(),
+            returns: BTreeMap::new(),
+            current_returns: None,
             doubt: None,
             criteria: BTreeSet::new(),
             claims: BTreeSet::new(),
@@ -48,14 +66,10 @@ impl<'a> Walker<'a> {
 
     /// Checks what could only be checked once every assignment was seen.
     pub(super) fn finish(mut self) -> Analysis {
+        self.check_values();
         for (id, span) in std::mem::take(&mut self.must_be_function) {
             if !self.scopes.holds(id).own_functions {
                 self.doubt(Some(span), "calls a variable that may hold any function");
-            }
-        }
-        for (id, span) in std::mem::take(&mut self.must_be_array) {
-            if !self.scopes.holds(id).own_arrays {
-                self.doubt(Some(span), "changes an array it may not have made");
             }
         }
         Analysis { doubt: self.doubt, criteria: self.criteria, claims: self.claims }
@@ -103,10 +117,19 @@ impl<'a> Walker<'a> {
         match &stmt.kind {
             StmtKind::Empty | StmtKind::Break(_) | StmtKind::Continue(_) => {}
             StmtKind::Expr(expr) | StmtKind::Throw(expr) => self.expr(expr),
-            StmtKind::Return(value) => self.optional(value.as_ref()),
+            StmtKind::Return(value) => {
+                self.optional(value.as_ref());
+                if let (Some(returns), Some(value)) = (self.current_returns, value) {
+                    self.note(returns, value);
+                }
+            }
             StmtKind::Declare(_, list) => list.iter().for_each(|item| self.declarator(item)),
             // Its name is the variable that was declared around it, which the body may assign too.
-            StmtKind::Function(function) => self.function_inside(function),
+            StmtKind::Function(function) => {
+                let returns = function.name.as_deref().and_then(|name| self.scopes.resolve(name));
+                let returns = returns.map(|id| self.returns_of(id));
+                self.function_inside(function, returns);
+            }
             StmtKind::If { test, then, otherwise } => {
                 self.expr(test);
                 self.nested(then);
@@ -187,13 +210,18 @@ impl<'a> Walker<'a> {
     }
 
     fn declarator(&mut self, item: &Declarator) {
-        if let Some(init) = &item.init {
-            self.expr(init);
-            let holds = self.holds(init);
-            let mut bound = Vec::new();
-            super::scope::pattern_names(&item.target, &mut bound);
-            let holds = if matches!(item.target, Pattern::Name(_)) { holds } else { Holds::ANYTHING };
-            bound.into_iter().for_each(|name| self.assign_name(name, holds, init.span));
+        match (&item.target, &item.init) {
+            (Pattern::Name(name), Some(init)) => match self.scopes.resolve(name) {
+                Some(id) => self.flow(id, init),
+                None => self.doubt(Some(init.span), "assigns a variable it does not declare"),
+            },
+            (target, Some(init)) => {
+                self.expr(init);
+                let mut bound = Vec::new();
+                super::scope::pattern_names(target, &mut bound);
+                bound.into_iter().for_each(|name| self.assign_name(name, Holds::ANYTHING, init.span));
+            }
+            (_, None) => {}
         }
         self.pattern(&item.target);
     }
@@ -228,22 +256,28 @@ impl<'a> Walker<'a> {
             Key::Name(name) if names::is_guarded_member(name) => {
                 self.doubt(None, "reads a property that leads to a writing built-in")
             }
-            Key::Name(_) => {}
-            Key::Computed(expr) => self.expr(expr),
+            Key::Name(name) => self.foreign |= names::is_builtin_member(name),
+            Key::Computed(expr) => {
+                self.expr(expr);
+                self.key_read(expr);
+            }
         }
     }
 
     /// A function expression; inside, its name is a variable of its own.
-    fn function(&mut self, function: &Function) {
+    fn function(&mut self, function: &Function, returns: Option<BindingId>) {
         self.scopes.enter();
         if let Some(name) = &function.name {
-            self.scopes.declare(name, Holds::OWN_FUNCTION);
+            let id = self.scopes.declare(name, Holds::OWN_FUNCTION);
+            let inside = self.returns_of(id);
+            self.scopes.assign(inside, Holds::ANYTHING);
         }
-        self.function_inside(function);
+        self.function_inside(function, returns);
         self.scopes.leave();
     }
 
-    fn function_inside(&mut self, function: &Function) {
+    fn function_inside(&mut self, function: &Function, returns: Option<BindingId>) {
+        let around = std::mem::replace(&mut self.current_returns, returns);
         self.scopes.enter();
         for param in &function.params {
             self.scopes.declare_pattern(&param.target, Holds::ANYTHING);
@@ -254,6 +288,7 @@ impl<'a> Walker<'a> {
         }
         self.function_body(&function.body);
         self.scopes.leave();
+        self.current_returns = around;
     }
 
     fn optional(&mut self, expr: Option<&Expr>) {
@@ -280,7 +315,10 @@ impl<'a> Walker<'a> {
             }
             ExprKind::Array(items) => self.items(items),
             ExprKind::Object(properties) => properties.iter().for_each(|property| self.property(property, expr.span)),
-            ExprKind::Function(function) => self.function(function),
+            ExprKind::Function(function) => {
+                self.foreign = true;
+                self.function(function, None);
+            }
             ExprKind::Unary(UnaryOp::TypeOf, operand) if matches!(operand.kind, ExprKind::Name(_)) => {
                 self.type_of(operand)
             }
@@ -292,9 +330,10 @@ impl<'a> Walker<'a> {
             }
             ExprKind::Assign { op, target, value } => self.assign(*op, target, value),
             ExprKind::Update { target, .. } => match target {
-                Target::Name(name) => self.assign_name(name, Holds::ANYTHING, expr.span),
-                Target::Opaque => self.doubt(Some(expr.span), "writes to a property"),
+                Target::Name(name) => self.assign_name(name, Holds::NUMBER, expr.span),
+                Target::Member { .. } | Target::Index { .. } | Target::Opaque => self.write(target, None, expr.span),
             },
+            ExprKind::Delete(target) => self.write(target, None, expr.span),
             ExprKind::Conditional { test, then, otherwise } => {
                 self.expr(test);
                 self.expr(then);
@@ -309,9 +348,8 @@ impl<'a> Walker<'a> {
 
     fn name(&mut self, name: &str, span: Span) {
         if let Some(id) = self.scopes.resolve(name) {
-            if Some(id) == self.claims_binding {
-                self.claims.insert("*".to_owned());
-            }
+            self.values_read.push(id);
+            self.used(name);
             return;
         }
         if !matches!(name, "undefined" | "NaN" | "Infinity") {
@@ -319,10 +357,17 @@ impl<'a> Walker<'a> {
         }
     }
 
+    /// A declared variable is used; taking the claims as a whole is reading all of them.
+    fn used(&mut self, name: &str) {
+        if self.claims_binding.is_some() && self.scopes.resolve(name) == self.claims_binding {
+            self.claims.insert("*".to_owned());
+        }
+    }
+
     fn type_of(&mut self, operand: &Expr) {
         match &operand.kind {
             // Which criteria a name stands for is known to the fresh lane alone.
-            ExprKind::Name(name) if self.scopes.resolve(name).is_none() && name.as_ref() != "undefined" => {
+            ExprKind::Name(name) if self.scopes.resolve(name).is_none() && !names::is_reserved_global(name) => {
                 self.doubt(Some(operand.span), "asks for the type of a global variable");
             }
             _ => {}
@@ -349,30 +394,66 @@ impl<'a> Walker<'a> {
     fn property(&mut self, property: &Property, span: Span) {
         match property {
             Property::Value(Key::Name(name), value) => {
-                if names::is_guarded_member(name)
-                    || names::makes_array(name)
-                    || matches!(name.as_ref(), "toString" | "valueOf" | "toJSON" | "then")
-                {
-                    self.doubt(Some(value.span), "makes an object with a property that built-ins look for");
-                }
                 self.expr(value);
+                if names::is_guarded_member(name) {
+                    self.doubt(Some(value.span), "makes an object with a property that built-ins look for");
+                } else if names::is_builtin_member(name) {
+                    self.slot(value, value.span);
+                }
+            }
+            Property::Value(Key::Computed(key), value) => {
+                self.expr(key);
+                self.expr(value);
+                self.slot(value, value.span);
             }
             Property::Spread(value) => self.expr(value),
-            Property::Value(Key::Computed(_), _) | Property::Opaque => {
-                self.doubt(Some(span), "makes an object with computed names or accessors")
-            }
+            Property::Opaque => self.doubt(Some(span), "makes an object with accessors"),
         }
     }
 
     fn assign(&mut self, op: Option<AssignOp>, target: &Target, value: &Expr) {
-        self.expr(value);
-        let holds = match op {
-            None | Some(AssignOp::Logical(_)) => self.holds(value),
-            Some(AssignOp::Binary(_)) => Holds::ANYTHING,
-        };
         match target {
-            Target::Name(name) => self.assign_name(name, holds, value.span),
-            Target::Opaque => self.doubt(Some(value.span), "writes to a property"),
+            Target::Name(name) => self.assign_variable(op, name, value),
+            Target::Member { .. } | Target::Index { .. } => {
+                self.expr(value);
+                let kept = match op {
+                    None => Some(value),
+                    Some(AssignOp::Logical(_)) => {
+                        self.read_before(target);
+                        Some(value)
+                    }
+                    Some(AssignOp::Binary(_)) => None,
+                };
+                self.write(target, kept, value.span);
+            }
+            Target::Opaque => {
+                self.expr(value);
+                self.doubt(Some(value.span), "assigns a pattern");
+            }
+        }
+    }
+
+    fn assign_variable(&mut self, op: Option<AssignOp>, name: &str, value: &Expr) {
+        let Some(id) = self.scopes.resolve(name) else {
+            self.expr(value);
+            self.doubt(Some(value.span), "assigns a variable it does not declare");
+            return;
+        };
+        match op {
+            None | Some(AssignOp::Logical(_)) => self.flow(id, value),
+            Some(AssignOp::Binary(op)) => {
+                self.expr(value);
+                self.note_compound(id, op, value);
+            }
+        }
+    }
+
+    /// What `||=` and its like on a property answer may be what was there.
+    fn read_before(&mut self, target: &Target) {
+        match target {
+            Target::Member { name, .. } => self.foreign |= names::is_builtin_member(name),
+            Target::Index { index, .. } => self.key_read(index),
+            Target::Name(_) | Target::Opaque => {}
         }
     }
 

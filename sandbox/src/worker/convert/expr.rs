@@ -12,7 +12,7 @@ use boa_ast::expression::operator::update::{UpdateOp, UpdateTarget};
 use boa_ast::expression::{Optional, OptionalOperationKind};
 use boa_ast::property::MethodDefinitionKind;
 use engine::script::tree::{
-    AssignOp, BinaryOp, Expr, ExprKind, Item, Key, LogicalOp, Property, Span, Target, TemplatePart, UnaryOp,
+    AssignOp, BinaryOp, Expr, ExprKind, Item, Key, LogicalOp, MAX_DEPTH, Property, Span, Target, TemplatePart, UnaryOp,
 };
 
 use super::Converter;
@@ -70,18 +70,22 @@ impl Converter<'_> {
             Expression::Assign(assign) => {
                 let target = match assign.lhs() {
                     AssignTarget::Identifier(name) => Target::Name(self.text(name.sym())),
-                    AssignTarget::Access(_) | AssignTarget::Pattern(_) => Target::Opaque,
+                    AssignTarget::Access(access) => self.target(access),
+                    AssignTarget::Pattern(_) => Target::Opaque,
                 };
                 ExprKind::Assign { op: assign_op(assign.op()), target, value: self.boxed_expr(assign.rhs()) }
             }
             Expression::Unary(unary) => match unary_op(unary.op()) {
                 Some(op) => ExprKind::Unary(op, self.boxed_expr(unary.target())),
-                None => ExprKind::Opaque,
+                None => match unary.target() {
+                    Expression::PropertyAccess(access) => ExprKind::Delete(self.target(access)),
+                    _ => ExprKind::Opaque,
+                },
             },
             Expression::Update(update) => {
                 let target = match update.target() {
                     UpdateTarget::Identifier(name) => Target::Name(self.text(name.sym())),
-                    UpdateTarget::PropertyAccess(_) => Target::Opaque,
+                    UpdateTarget::PropertyAccess(access) => self.target(access),
                 };
                 let (increment, prefix) = match update.op() {
                     UpdateOp::IncrementPost => (true, false),
@@ -112,7 +116,7 @@ impl Converter<'_> {
 
     fn literal(&self, literal: &LiteralKind) -> ExprKind {
         match literal {
-            LiteralKind::String(text) => ExprKind::String(self.text(*text)),
+            LiteralKind::String(text) => self.exact(*text).map_or(ExprKind::Opaque, ExprKind::String),
             LiteralKind::Num(number) => ExprKind::Number(*number),
             LiteralKind::Int(number) => ExprKind::Number(f64::from(*number)),
             LiteralKind::BigInt(_) => ExprKind::Opaque,
@@ -124,15 +128,39 @@ impl Converter<'_> {
 
     fn access(&mut self, object: Box<Expr>, field: &PropertyAccessField, optional: bool) -> ExprKind {
         match field {
-            PropertyAccessField::Const(name) => ExprKind::Member { object, name: self.text(name.sym()), optional },
+            PropertyAccessField::Const(name) => match self.exact(name.sym()) {
+                Some(name) => ExprKind::Member { object, name, optional },
+                None => ExprKind::Index { object, index: Box::new(unknown()), optional },
+            },
             PropertyAccessField::Expr(index) => ExprKind::Index { object, index: self.boxed_expr(index), optional },
+        }
+    }
+
+    /// The place of a property that is written.
+    fn target(&mut self, access: &PropertyAccess) -> Target {
+        let PropertyAccess::Simple(access) = access else { return Target::Opaque };
+        let object = self.boxed_expr(access.target());
+        match access.field() {
+            PropertyAccessField::Const(name) => match self.exact(name.sym()) {
+                Some(name) => Target::Member { object, name },
+                None => Target::Opaque,
+            },
+            PropertyAccessField::Expr(index) => Target::Index { object, index: self.boxed_expr(index) },
         }
     }
 
     fn optional(&mut self, optional: &Optional) -> ExprKind {
         let span = super::super::parse::span(optional);
+        let links = optional.chain().len();
+        if self.depth.saturating_add(links) >= MAX_DEPTH {
+            return ExprKind::Opaque;
+        }
+        // Every link is a node around what stands left of it.
+        self.depth += links;
+        self.nodes += links;
         let mut chain = self.expr(optional.target());
         for operation in optional.chain() {
+            self.depth -= 1;
             let kind = match operation.kind() {
                 OptionalOperationKind::SimplePropertyAccess { field } => {
                     self.access(Box::new(chain), field, operation.shorted())
@@ -160,7 +188,10 @@ impl Converter<'_> {
 
     fn template_part(&mut self, part: &TemplateElement) -> TemplatePart {
         match part {
-            TemplateElement::String(text) => TemplatePart::Text(self.text(*text)),
+            TemplateElement::String(text) => match self.exact(*text) {
+                Some(text) => TemplatePart::Text(text),
+                None => TemplatePart::Expr(unknown()),
+            },
             TemplateElement::Expr(expr) => TemplatePart::Expr(self.expr(expr)),
         }
     }
@@ -174,9 +205,9 @@ impl Converter<'_> {
             }
             PropertyDefinition::Property(name, value) => Property::Value(self.key(name), self.expr(value)),
             PropertyDefinition::MethodDefinition(method) if method.kind() == MethodDefinitionKind::Ordinary => {
-                let function = self.function(None, method.parameters(), method.body());
-                let span = Span { start: ORIGIN, end: ORIGIN };
-                Property::Value(self.key(method.name()), Expr { span, kind: ExprKind::Function(Box::new(function)) })
+                let function = self.descend(|this| this.function(None, method.parameters(), method.body()));
+                let kind = function.map_or(ExprKind::Opaque, |function| ExprKind::Function(Box::new(function)));
+                Property::Value(self.key(method.name()), Expr { kind, ..unknown() })
             }
             PropertyDefinition::SpreadObject(value) => Property::Spread(self.expr(value)),
             PropertyDefinition::MethodDefinition(_) | PropertyDefinition::CoverInitializedName(..) => Property::Opaque,
@@ -186,6 +217,11 @@ impl Converter<'_> {
 
 /// The place of something whose place the parser does not keep.
 const ORIGIN: engine::script::tree::Position = engine::script::tree::Position { line: 1, column: 1 };
+
+/// Something we do not model and whose place the parser does not keep.
+pub(super) fn unknown() -> Expr {
+    Expr { span: Span { start: ORIGIN, end: ORIGIN }, kind: ExprKind::Opaque }
+}
 
 fn opaque(expr: &Expression) -> Expr {
     Expr { span: super::super::parse::span(expr), kind: ExprKind::Opaque }

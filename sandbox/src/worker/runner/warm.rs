@@ -1,6 +1,7 @@
 //! The warm lane: compiled functions in one prepared context, which runs of proven scripts share.
 
 use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 
 use boa_engine::object::builtins::JsFunction;
 use boa_engine::{JsResult, JsValue};
@@ -8,10 +9,12 @@ use engine::script::FailureKind;
 use engine::script::lanes::{Analysis, Lane};
 
 use super::{Outcome, Runner, Shared, broken, criteria, failure, finish};
-use crate::wire::WireScript;
+use crate::wire::{Limits, WireScript};
 use crate::worker::failure::{CRITERION, MAIN};
+use crate::worker::link::Link;
 use crate::worker::parse::{HEAD, TAIL};
 use crate::worker::realm::Realm;
+use crate::worker::value::RunClaims;
 
 /// Part of a run's budget that a context has beyond one; a run starts only while a whole budget is left,
 /// and one that never ends gets no further than this.
@@ -24,34 +27,34 @@ const MAX_CHAIN: usize = 8;
 /// The prepared context and what was made in it.
 pub(super) struct Warm {
     realm: Realm,
-    per_run: u64,
+    limits: Limits,
     functions: HashMap<Box<str>, JsFunction>,
     claims_text: Vec<u8>,
-    claims: Option<JsValue>,
+    claims: Option<RunClaims>,
 }
 
 impl Warm {
-    fn new(per_run: u64) -> JsResult<Self> {
-        let realm = Realm::new(per_run.saturating_add(per_run / BEYOND))?;
-        Ok(Self { realm, per_run, functions: HashMap::new(), claims_text: Vec::new(), claims: None })
+    fn new(limits: Limits, link: Rc<dyn Link>) -> JsResult<Self> {
+        let life = limits.instructions.saturating_add(limits.instructions / BEYOND);
+        let realm = Realm::new(life, limits.java_members, link)?;
+        Ok(Self { realm, limits, functions: HashMap::new(), claims_text: Vec::new(), claims: None })
     }
 
-    fn fits(&self, per_run: u64) -> bool {
-        self.per_run == per_run && self.realm.instructions_left() > per_run && self.functions.len() < MAX_FUNCTIONS
+    fn fits(&self, limits: Limits) -> bool {
+        self.limits == limits
+            && self.realm.instructions_left() > limits.instructions
+            && self.functions.len() < MAX_FUNCTIONS
     }
 
     /// The claims as values; made once for as long as they stay the same, which the proof of the lane allows.
-    fn claims(&mut self, shared: &Shared<'_>) -> JsResult<JsValue> {
-        if let Some(claims) = &self.claims
-            && self.claims_text == shared.claims_text
-        {
-            return Ok(claims.clone());
+    fn claims(&mut self, shared: &Shared<'_>) -> Option<RunClaims> {
+        if self.claims_text == shared.claims {
+            return self.claims.clone();
         }
-        let claims = self.realm.protos.claims(&shared.claims, &mut self.realm.context)?;
+        self.claims = self.realm.protos.claims(shared.claims, &mut self.realm.context);
         self.claims_text.clear();
-        self.claims_text.extend_from_slice(shared.claims_text);
-        self.claims = Some(claims.clone());
-        Ok(claims)
+        self.claims_text.extend_from_slice(shared.claims);
+        self.claims.clone()
     }
 }
 
@@ -80,34 +83,36 @@ impl Runner {
         let mut warm = match self
             .warm
             .take()
-            .filter(|warm| warm.fits(shared.instructions))
-            .map_or_else(|| Warm::new(shared.instructions), Ok)
+            .filter(|warm| warm.fits(shared.limits))
+            .map_or_else(|| Warm::new(shared.limits, Rc::clone(&self.link)), Ok)
         {
             Ok(warm) => warm,
             Err(_) => return super::crashed(script),
         };
-        warm.realm.host.begin(shared.now_ms, &shared.responses, script.source);
-        let prepared = self
-            .warm_function(MAIN, script.source, analysis, shared, &mut warm)
-            .and_then(|function| Ok((function, warm.claims(shared)?)));
-        let (function, claims) = match prepared {
-            Ok(prepared) => prepared,
+        let Some(claims) = warm.claims(shared) else {
+            self.warm = Some(warm);
+            return super::unreadable(script);
+        };
+        warm.realm.host.begin(shared.now_ms, &claims.responses, script.source);
+        let function = match self.warm_function(MAIN, script.source, analysis, shared, &mut warm) {
+            Ok(function) => function,
             Err(error) => {
                 let result = Err(failure::from_error(&error, script.name, &mut warm.realm.context));
                 return Outcome { result, output: String::new(), instructions: 0, lane: Lane::Warm };
             }
         };
         let before = warm.realm.instructions_left();
-        let result = finish(&mut warm.realm, script, |realm| realm.call(&function, &claims));
+        let result = finish(&mut warm.realm, script, |realm| realm.call(&function, &claims.value));
         let instructions = before.saturating_sub(warm.realm.instructions_left());
         let result = super::within_budget(result, instructions, script, shared);
         let output = warm.realm.host.take_output();
+        let answered = super::unless_refused(result.clone(), &warm.realm, script);
         // A context in which a run was cut short may be in any state.
         let cut = result
             .as_ref()
             .is_err_and(|failure| matches!(failure.kind, FailureKind::Instructions | FailureKind::Crash));
         self.warm = (!cut).then_some(warm);
-        Outcome { result, output, instructions, lane: Lane::Warm }
+        Outcome { result: answered, output, instructions, lane: Lane::Warm }
     }
 
     /// The compiled function of a warm script, closed over the functions of the criteria it calls.

@@ -72,14 +72,18 @@ pub(in crate::commands::ctl) fn members(kind: ObjectKind) -> [&'static [Member];
         ObjectKind::MfaProvider => MFA_PROVIDER,
         ObjectKind::Policy => POLICY,
         ObjectKind::RingfenceRule => RINGFENCE_RULE,
+        ObjectKind::Secret => SECRET,
         ObjectKind::Site => SITE,
+        ObjectKind::TrustedCertificate => TRUSTED_CERTIFICATE,
     };
     [BASE, own]
 }
 
 /// Kinds in the order in which nothing refers to what comes later.
-pub(in crate::commands::ctl) const ORDER: [ObjectKind; 16] = [
+pub(in crate::commands::ctl) const ORDER: [ObjectKind; 18] = [
     ObjectKind::GlobalSettings,
+    ObjectKind::Secret,
+    ObjectKind::TrustedCertificate,
     ObjectKind::IpPool,
     ObjectKind::MfaProvider,
     ObjectKind::UserScript,
@@ -138,6 +142,10 @@ const BASE: &[Member] =
     &[any("id"), text("name"), text("notes"), member("tags", TEXTS), read_only("created"), read_only("updated")];
 
 const SCRIPT: &[Member] = &[member("expression", Shape::Script)];
+
+const SECRET: &[Member] = &[member("secret", Shape::Secret), member("allowedOrigins", TEXTS)];
+
+const TRUSTED_CERTIFICATE: &[Member] = &[text("pem"), read_only("details")];
 
 const POLICY: &[Member] = &[
     any("disabled"),

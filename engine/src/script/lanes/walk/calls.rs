@@ -2,7 +2,6 @@
 
 use super::Walker;
 use crate::script::lanes::names;
-use crate::script::lanes::scope::Holds;
 use crate::script::tree::{Expr, ExprKind, Item, Span};
 
 impl Walker<'_> {
@@ -10,7 +9,7 @@ impl Walker<'_> {
         match &callee.kind {
             ExprKind::Name(name) => self.call_name(name, args, callee.span),
             ExprKind::Function(function) => {
-                self.function(function);
+                self.function(function, None);
                 self.items(args);
             }
             ExprKind::Member { object, name, .. } => match self.global_object(object) {
@@ -28,20 +27,12 @@ impl Walker<'_> {
     pub(super) fn construct(&mut self, callee: &Expr, args: &[Item]) {
         match &callee.kind {
             ExprKind::Name(name) if self.scopes.resolve(name).is_none() && names::is_pure_constructor(name) => {}
+            // With an argument it answers that very object.
+            ExprKind::Name(name)
+                if self.global_object(callee).is_some() && name.as_ref() == "Object" && args.is_empty() => {}
             _ => self.doubt(Some(callee.span), "constructs an object of a class that is not known"),
         }
         self.items(args);
-    }
-
-    /// What a variable holds after being assigned `value`.
-    pub(super) fn holds(&self, value: &Expr) -> Holds {
-        if matches!(value.kind, ExprKind::Function(_)) {
-            Holds::OWN_FUNCTION
-        } else if self.is_own_array(value) {
-            Holds::OWN_ARRAY
-        } else {
-            Holds::ANYTHING
-        }
     }
 
     fn call_name(&mut self, name: &str, args: &[Item], span: Span) {
@@ -51,6 +42,8 @@ impl Walker<'_> {
         } else if !names::is_reserved_global(name) && (self.is_criterion)(name) {
             self.criteria.insert(name.into());
             self.criterion_args(args);
+            // A criterion may answer a function.
+            self.foreign = true;
         } else {
             if !names::is_pure_function(name) {
                 self.doubt(Some(span), "calls a function that is not known to be harmless");
@@ -64,25 +57,46 @@ impl Walker<'_> {
         for arg in args {
             match arg {
                 Item::One(expr) if self.is_claims(expr) => {}
-                Item::One(expr) | Item::Spread(expr) => self.expr(expr),
+                Item::One(expr) | Item::Spread(expr) => {
+                    self.expr(expr);
+                    self.open_slot(expr.span);
+                }
                 Item::Hole => {}
             }
         }
     }
 
     fn call_static(&mut self, global: &str, name: &str, args: &[Item], span: Span) {
-        if !names::is_pure_static(global, name) {
-            self.doubt(Some(span), "calls a built-in function that is not known to be harmless");
-        }
-        if global == "JSON" {
-            self.json_args(args, span);
-        } else {
-            self.items(args);
+        match (global, name, args) {
+            ("JSON", "parse" | "stringify", _) => self.json_args(name, args, span),
+            ("Object", "assign" | "freeze" | "preventExtensions" | "seal", [Item::One(target), ..]) => {
+                self.must_own(target, span, "changes an object it may not have made");
+                self.items(args);
+            }
+            ("Object", "create", [Item::One(Expr { kind: ExprKind::Null, .. })]) => {}
+            ("Object", "fromEntries", _) => {
+                self.items(args);
+                self.open_slot(span);
+            }
+            ("Array", "from", [Item::One(from)]) => self.expr(from),
+            ("Array", "from", [Item::One(from), Item::One(each)]) if self.is_function(each) => {
+                self.expr(from);
+                self.callback(each);
+            }
+            _ => {
+                if !names::is_pure_static(global, name) {
+                    self.doubt(Some(span), "calls a built-in function that is not known to be harmless");
+                }
+                self.items(args);
+            }
         }
     }
 
     /// `JSON.parse` and `JSON.stringify` call their second argument.
-    fn json_args(&mut self, args: &[Item], span: Span) {
+    fn json_args(&mut self, name: &str, args: &[Item], span: Span) {
+        if name == "parse" && args.len() > 1 {
+            self.open_slot(span);
+        }
         for (at, arg) in args.iter().enumerate() {
             match arg {
                 Item::One(expr) if at == 1 && self.is_function(expr) => self.callback(expr),
@@ -97,10 +111,10 @@ impl Walker<'_> {
 
     fn call_method(&mut self, object: &Expr, name: &str, args: &[Item], span: Span) {
         self.receiver(object, name);
-        if names::is_callback_method(name) {
+        if names::is_callback_method(name) || (name == "toSorted" && !args.is_empty()) {
             self.callback_args(args, span);
-        } else if names::is_array_mutator(name) {
-            self.must_own_array(object, span);
+        } else if names::is_own_mutator(name) {
+            self.must_own(object, span, "changes a list or an object it may not have made");
             if name == "sort" && !args.is_empty() {
                 self.callback_args(args, span);
             } else {
@@ -109,7 +123,7 @@ impl Walker<'_> {
         } else if matches!(name, "replace" | "replaceAll") {
             self.replace_args(args, span);
         } else {
-            if !names::is_pure_method(name) {
+            if !names::is_pure_method(name) && name != "toSorted" {
                 self.doubt(Some(span), "calls a method that is not known to be harmless");
             }
             self.items(args);
@@ -167,43 +181,8 @@ impl Walker<'_> {
                     self.must_be_function.push((id, expr.span));
                 }
             }
+            ExprKind::Function(function) => self.function(function, None),
             _ => self.expr(expr),
-        }
-    }
-
-    fn must_own_array(&mut self, object: &Expr, span: Span) {
-        match &object.kind {
-            ExprKind::Name(name) => match self.scopes.resolve(name) {
-                Some(id) => self.must_be_array.push((id, span)),
-                None => self.doubt(Some(span), "changes an array it did not make"),
-            },
-            _ if self.is_own_array(object) => {}
-            _ => self.doubt(Some(span), "changes an array it did not make"),
-        }
-    }
-
-    /// Whether the value certainly was made by this script when it is an array.
-    ///
-    /// Built-ins that make arrays can be trusted by name, because no object literal may have a property of such a name.
-    fn is_own_array(&self, value: &Expr) -> bool {
-        match &value.kind {
-            ExprKind::Array(_) => true,
-            ExprKind::Chain(inner) => self.is_own_array(inner),
-            ExprKind::Conditional { then, otherwise, .. } => self.is_own_array(then) && self.is_own_array(otherwise),
-            ExprKind::Call { callee, args, .. } => match &callee.kind {
-                ExprKind::Member { object, name, .. } => match self.global_object(object) {
-                    Some("Object") => matches!(name.as_ref(), "keys" | "values" | "entries"),
-                    // A reviver could answer something that others hold too.
-                    Some("JSON") => name.as_ref() == "parse" && args.len() == 1,
-                    Some(_) => false,
-                    None => {
-                        names::makes_array(name)
-                            || (matches!(name.as_ref(), "sort" | "reverse") && self.is_own_array(object))
-                    }
-                },
-                _ => false,
-            },
-            _ => false,
         }
     }
 

@@ -63,6 +63,7 @@ impl Walker<'_> {
                 if names::is_guarded_member(name) {
                     self.doubt(Some(expr.span), "reads a property that leads to a writing built-in");
                 }
+                self.foreign |= names::is_builtin_member(name);
                 self.below(object, recorded);
             }
             ExprKind::Index { object, index, .. } => {
@@ -72,6 +73,7 @@ impl Walker<'_> {
                     self.doubt(Some(expr.span), "reads a property that leads to a writing built-in");
                 }
                 self.expr(index);
+                self.key_read(index);
                 self.below(object, recorded);
             }
             _ => self.expr(expr),

@@ -1,0 +1,142 @@
+//! Values of a run: borrowed from the claims and the program where that is possible.
+//!
+//! Lists and objects never change once they are there, since the subset writes no properties.
+
+use std::ops::Deref;
+use std::rc::Rc;
+
+use serde_json::{Map, Value as Json};
+
+/// A value as JavaScript has it.
+#[derive(Debug, Clone)]
+pub(super) enum Value<'a> {
+    /// A variable before its declaration; reading it ends the run.
+    Uninitialised,
+    Undefined,
+    Null,
+    Boolean(bool),
+    Number(f64),
+    Text(Text<'a>),
+    List(List<'a>),
+    Object(Object<'a>),
+    /// Milliseconds since 1970.
+    Date(f64),
+}
+
+/// A text.
+#[derive(Debug, Clone)]
+pub(super) enum Text<'a> {
+    Kept(&'a str),
+    Made(Rc<str>),
+}
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Self::Kept(text) => text,
+            Self::Made(text) => text,
+        }
+    }
+}
+
+/// A list without holes.
+#[derive(Debug, Clone)]
+pub(super) enum List<'a> {
+    Claim(&'a [Json]),
+    Made(Rc<[Value<'a>]>),
+}
+
+impl<'a> List<'a> {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Claim(items) => items.len(),
+            Self::Made(items) => items.len(),
+        }
+    }
+
+    pub(super) fn at(&self, index: usize) -> Option<Value<'a>> {
+        match self {
+            Self::Claim(items) => items.get(index).map(Value::from_claim),
+            Self::Made(items) => items.get(index).cloned(),
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = Value<'a>> + '_ {
+        (0..self.len()).filter_map(|index| self.at(index))
+    }
+}
+
+/// An object.
+#[derive(Debug, Clone)]
+pub(super) enum Object<'a> {
+    /// `claims`
+    Claims,
+    /// `claims.user` and its like, which have helpers; absent when the claims lack it.
+    Part(Part, Option<&'a Map<String, Json>>),
+    Claim(&'a Map<String, Json>),
+    Made(Rc<[(Text<'a>, Value<'a>)]>),
+}
+
+/// One of the three dictionaries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    User,
+    Device,
+    System,
+}
+
+impl Part {
+    pub(super) const ALL: [(&'static str, Self); 3] =
+        [("user", Self::User), ("device", Self::Device), ("system", Self::System)];
+}
+
+impl<'a> Value<'a> {
+    /// A claim as the worker gives it to scripts.
+    pub(super) fn from_claim(json: &'a Json) -> Self {
+        match json {
+            Json::Null => Self::Null,
+            Json::Bool(value) => Self::Boolean(*value),
+            Json::Number(number) => Self::Number(travelled(number)),
+            Json::String(text) => Self::Text(Text::Kept(text)),
+            Json::Array(items) => Self::List(List::Claim(items)),
+            Json::Object(members) => Self::Object(Object::Claim(members)),
+        }
+    }
+
+    pub(super) fn made_text(text: String) -> Self {
+        Self::Text(Text::Made(text.into()))
+    }
+
+    pub(super) fn made_list(items: Vec<Self>) -> Self {
+        Self::List(List::Made(items.into()))
+    }
+
+    pub(super) fn is_nullish(&self) -> bool {
+        matches!(self, Self::Undefined | Self::Null)
+    }
+
+    pub(super) fn is_object(&self) -> bool {
+        matches!(self, Self::List(_) | Self::Object(_) | Self::Date(_))
+    }
+
+    pub(super) fn truthy(&self) -> bool {
+        match self {
+            Self::Uninitialised | Self::Undefined | Self::Null => false,
+            Self::Boolean(value) => *value,
+            Self::Number(number) => !(number.is_nan() || *number == 0.0),
+            Self::Text(text) => !text.is_empty(),
+            Self::List(_) | Self::Object(_) | Self::Date(_) => true,
+        }
+    }
+}
+
+/// The number that reaches a worker, where claims travel as JSON text.
+fn travelled(number: &serde_json::Number) -> f64 {
+    match number.as_i64() {
+        #[expect(clippy::cast_precision_loss, reason = "what JavaScript does with such a number")]
+        Some(whole) => whole as f64,
+        None => serde_json::from_str(&number.to_string()).unwrap_or(f64::NAN),
+    }
+}

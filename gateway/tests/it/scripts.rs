@@ -1,0 +1,203 @@
+//! What scripts of a gateway see, call and leave behind.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
+use engine::dn::UserName;
+use protocol::{
+    message::{FlowAnswer, MessageLevel},
+    object::ObjectKind,
+};
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+use uuid::Uuid;
+
+use crate::{
+    client::Client,
+    services,
+    world::{World, action},
+};
+
+/// A web server that answers every request alike and keeps what it was asked.
+struct Web {
+    address: SocketAddr,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+impl Web {
+    async fn start(body: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let kept = requests.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(answer(stream, body.clone(), kept.clone()));
+            }
+        });
+        Self { address, requests }
+    }
+}
+
+async fn answer(mut stream: TcpStream, body: String, requests: Arc<Mutex<Vec<String>>>) {
+    let mut request = Vec::new();
+    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+        let mut piece = [0; 1024];
+        match stream.read(&mut piece).await {
+            Ok(0) | Err(_) => return,
+            Ok(read) => request.extend_from_slice(&piece[..read]),
+        }
+    }
+    requests.lock().unwrap().push(String::from_utf8(request).unwrap());
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+    // A caller that is gone needs no answer.
+    let _ = stream.write_all(answer.as_bytes()).await;
+}
+
+async fn calling_world() -> World {
+    World::with(|config| {
+        config.script_networks = vec!["127.0.0.0/8".parse().unwrap()];
+        config.metrics_listen = Some("127.0.0.1:0".parse().unwrap());
+    })
+    .await
+}
+
+async fn put_secret(world: &World, value: &str) {
+    let body = json!({ "id": Uuid::from_u128(40), "name": "TICKETS", "secret": value, "allowedOrigins": [] });
+    world.controller.put([(ObjectKind::Secret, body)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_condition_calls_out_with_a_secret_and_leaves_records() {
+    let mut world = calling_world().await;
+    let (echo, web) = (services::echo().await, Web::start("open".to_owned()).await);
+    put_secret(&world, "ticket-Token-1").await;
+    let expression = format!(
+        "var answer = httpGet('http://{}/ticket?user=' + claims.user.username, [{{key: 'X-Key', value: '%SECRET:TICKETS%'}}]);\n\
+         auditLog('asked for ' + claims.user.username + ' %SECRET:TICKETS%');\n\
+         return answer !== null && answer.data === 'open';",
+        web.address
+    );
+    world.condition(&expression).await;
+    world.allow(echo).await;
+    let device = world.device();
+    let client = Client::admitted(&world, &device).await;
+    client.open_tcp(echo).await.echo(b"let in").await;
+    let asked = web.requests.lock().unwrap().clone();
+    assert!(
+        asked[0].starts_with("GET /ticket?user=ana HTTP/1.1\r\n") && asked[0].contains("ticket-Token-1"),
+        "{asked:?}"
+    );
+    let call = world.controller.record(|record| record["event_type"] == "script_http_call").await;
+    assert_eq!(
+        (&call["script"], &call["url"], &call["status"]),
+        (&json!("healthy"), &json!(format!("http://{}/ticket", web.address)), &json!(200))
+    );
+    assert_eq!(call["distinguished_name"], device.name.to_string());
+    let told = world.controller.record(|record| record["event_type"] == "script_audit_log").await;
+    assert!(told["message"].as_str().unwrap().starts_with("asked for ana "), "{told}");
+    let all: Vec<String> = world.controller.records().into_iter().map(|record| record.record).collect();
+    assert!(!all.concat().contains("ticket-Token-1"));
+
+    let metrics = metrics(&world).await;
+    assert!(metrics.contains("gw_session_js_exectime{type=\"condition\",measure=\"count\"} 1"), "{metrics}");
+    assert!(metrics.contains("gw_vpn_sessions 1\n") && metrics.contains("no_new_privs"), "{metrics}");
+    drop(client);
+
+    // What is kept on disk is sealed, and a gateway that starts again without its controller still has the secret.
+    world.controller.vanish().await;
+    world.restart().await;
+    for entry in std::fs::read_dir(world.directory.path().join("gateway")).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        assert!(!String::from_utf8_lossy(&bytes).contains("ticket-Token-1"));
+    }
+    let client = Client::admitted(&world, &world.device()).await;
+    client.open_tcp(echo).await.echo(b"let in again").await;
+    assert!(web.requests.lock().unwrap().last().unwrap().contains("ticket-Token-1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_value_of_a_secret_asks_the_scripts_that_name_it_again() {
+    let world = calling_world().await;
+    let echo = services::echo().await;
+    let script = json!({
+        "id": Uuid::from_u128(41), "name": "hosts", "type": "host",
+        "expression": "return '%SECRET:TICKETS%' === 'right' ? ['127.0.0.1'] : [];",
+    });
+    world.controller.put([(ObjectKind::EntitlementScript, script)]).await;
+    world.entitlement(json!([action("allow", "tcp_up", "script://hosts", echo.port())])).await;
+    let client = Client::admitted(&world, &world.device()).await;
+    assert_eq!(client.denied(echo).await, "flow.no-rule");
+    put_secret(&world, "wrong").await;
+    put_secret(&world, "right").await;
+    let opened = async {
+        loop {
+            let mut flow = client.tcp(echo).await;
+            if flow.answer().await == FlowAnswer::Open {
+                return flow.echo(b"after all").await;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(crate::client::PATIENCE, opened).await.expect("the new value is used");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conditions_and_entitlement_scripts_see_what_user_claim_scripts_answered() {
+    let world = World::new().await;
+    let echo = services::echo().await;
+    world.condition("return claims.user.agScripted.team === 'red';").await;
+    let script = json!({
+        "id": Uuid::from_u128(41), "name": "hosts", "type": "host", "expression": "return claims.user.agScripted.hosts;",
+    });
+    world.controller.put([(ObjectKind::EntitlementScript, script)]).await;
+    world.entitlement(json!([action("allow", "tcp_up", "script://hosts", echo.port())])).await;
+    let device = world.device();
+    let mut tokens = world.tokens(&device);
+    tokens.grant().scripted = json!({ "team": "red", "hosts": ["127.0.0.1"] }).as_object().unwrap().clone();
+    let (client, _) = Client::present(&world, &device, tokens.present()).await;
+    client.open_tcp(echo).await.echo(b"red").await;
+    let other = Client::admitted(&world, &world.device()).await;
+    assert_eq!(other.denied(echo).await, "flow.no-rule");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_that_keeps_costing_others_is_reported_and_not_run_any_more() {
+    let world = World::new().await;
+    let echo = services::echo().await;
+    world.condition("for (;;) {}").await;
+    world.allow(echo).await;
+    let mut clients = Vec::new();
+    for name in ["ana", "ben", "eve"] {
+        let mut device = world.device();
+        device.name.user = UserName::new(name, "local");
+        clients.push(Client::admitted(&world, &device).await);
+    }
+    let asking = async {
+        loop {
+            for client in &clients {
+                client.denied(echo).await;
+            }
+        }
+    };
+    let message = tokio::select! {
+        message = world.controller.message(|message| message.message.contains("\"healthy\"")) => message,
+        _ = asking => panic!("it asks for ever"),
+    };
+    assert_eq!(message.level, MessageLevel::Error);
+    world.condition("return true;").await;
+    clients[0].open_tcp(echo).await.echo(b"mended").await;
+}
+
+async fn metrics(world: &World) -> String {
+    let mut stream = TcpStream::connect(world.gateway().metrics_address.unwrap()).await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    text
+}

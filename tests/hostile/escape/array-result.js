@@ -1,0 +1,3 @@
+// expect: wrong-result
+// A list of a true.
+return [true];

@@ -1,0 +1,3 @@
+// expect: type
+// Code from a text by a bound `Function`.
+return Function.bind(null, 'return true')()();

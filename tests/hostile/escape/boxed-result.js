@@ -1,0 +1,3 @@
+// expect: wrong-result
+// A boxed true.
+return new Boolean(true);

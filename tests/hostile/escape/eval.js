@@ -1,0 +1,3 @@
+// expect: type
+// Code from a text by `eval`.
+return eval('true');

@@ -1,0 +1,3 @@
+// expect: type
+// The same without `new`.
+return Function('return true')();

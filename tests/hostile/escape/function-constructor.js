@@ -1,0 +1,3 @@
+// expect: type
+// Code from a text by `Function`.
+return new Function('return true')();

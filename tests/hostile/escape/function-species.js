@@ -1,0 +1,4 @@
+// expect: type
+// A class that extends `Function`.
+class F extends Function { }
+return new F('return true')();

@@ -1,0 +1,3 @@
+// expect: false
+// Comments out what comes after it.
+return false; <!--

@@ -1,0 +1,3 @@
+// expect: type
+// `eval` in the global scope.
+return (0, eval)('true');

@@ -1,0 +1,3 @@
+// expect: thrown or type or syntax
+// The same by packages.
+return Packages.java.lang.Runtime.getRuntime() !== null;

@@ -1,0 +1,3 @@
+// expect: syntax
+// Exports from the wrapper.
+export default true;

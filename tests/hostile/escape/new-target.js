@@ -1,0 +1,3 @@
+// expect: false or syntax
+// Asks how the wrapper was called.
+return new.target !== undefined;

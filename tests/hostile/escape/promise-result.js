@@ -1,0 +1,3 @@
+// expect: wrong-result
+// A promise of true.
+return Promise.resolve(true);

@@ -1,0 +1,3 @@
+// expect: wrong-result
+// A proxy where a boolean is due.
+return new Proxy(new Boolean(true), {});

@@ -1,0 +1,3 @@
+// expect: type
+// Code from a text by `Reflect.construct`.
+return Reflect.construct(Function, ['return true'])();

@@ -1,0 +1,3 @@
+// expect: thrown
+// Asks for the modules of other programs.
+return require('fs') !== undefined;

@@ -1,0 +1,3 @@
+// expect: syntax
+// Uses `super` in the wrapper.
+return super.constructor !== undefined;

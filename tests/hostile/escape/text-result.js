@@ -1,0 +1,3 @@
+// expect: wrong-result
+// A text that says true.
+return 'true';

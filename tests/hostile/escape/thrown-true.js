@@ -1,0 +1,3 @@
+// expect: thrown
+// Throws true.
+throw true;

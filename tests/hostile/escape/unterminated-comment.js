@@ -1,0 +1,3 @@
+// expect: syntax
+// Swallows the end of the wrapper.
+return true; /*

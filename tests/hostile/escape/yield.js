@@ -1,0 +1,4 @@
+// expect: thrown or syntax
+// Yields in the wrapper.
+yield 1;
+return true;

@@ -1,0 +1,3 @@
+// expect: timeout
+// Exponential backtracking by overlapping alternatives.
+return /^(a|aa)+$/.test('a'.repeat(60) + 'b');

@@ -1,0 +1,3 @@
+// expect: timeout
+// Exponential backtracking, the classic.
+return /^(a+)+$/.test('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaab');

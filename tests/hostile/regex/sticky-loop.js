@@ -1,0 +1,5 @@
+// expect: instructions or timeout
+// A sticky match of nothing that never moves on.
+var expression = /a*/y;
+while (expression.exec('') !== null);
+return true;

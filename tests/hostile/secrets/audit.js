@@ -1,0 +1,5 @@
+// expect: false
+// Writes it to the audit log.
+auditLog('%SECRET:TOKEN%');
+auditLog(btoa('%SECRET:TOKEN%'));
+return false;

@@ -1,0 +1,3 @@
+// expect: type or thrown
+// Puts it into a message of a helper.
+return claims.system.isClientInNetwork('%SECRET:TOKEN%');

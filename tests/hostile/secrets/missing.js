@@ -1,0 +1,3 @@
+// expect: secret-missing
+// Names a secret that does not exist.
+return '%SECRET:NOWHERE%' === '';

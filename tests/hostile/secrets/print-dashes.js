@@ -1,0 +1,4 @@
+// expect: false
+// Prints it with dashes between.
+console.log('%SECRET:TOKEN%'.split('').join('-'));
+return false;

@@ -1,0 +1,4 @@
+// expect: false
+// Prints it backwards.
+console.log('%SECRET:TOKEN%'.split('').reverse().join(''));
+return false;

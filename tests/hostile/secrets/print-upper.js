@@ -1,0 +1,4 @@
+// expect: false
+// Prints it in capitals.
+console.log('%SECRET:TOKEN%'.toUpperCase());
+return false;

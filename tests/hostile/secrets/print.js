@@ -1,0 +1,4 @@
+// expect: false
+// Prints it.
+console.log('%SECRET:TOKEN%');
+return false;

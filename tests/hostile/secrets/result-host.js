@@ -1,0 +1,4 @@
+// expect: wrong-result
+// kind: host
+// Returns it as a host.
+return ['%SECRET:TOKEN%'];

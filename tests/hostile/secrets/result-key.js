@@ -1,0 +1,4 @@
+// expect: wrong-result
+// kind: user-claim
+// Returns it as a name.
+return { ['%SECRET:TOKEN%']: 1 };

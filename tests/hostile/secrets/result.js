@@ -1,0 +1,4 @@
+// expect: wrong-result
+// kind: user-claim
+// Returns it.
+return { note: '%SECRET:TOKEN%' };

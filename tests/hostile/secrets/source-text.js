@@ -1,0 +1,4 @@
+// expect: false
+// Prints its own source, which holds the value.
+console.log((function () { return '%SECRET:TOKEN%'; }).toString());
+return false;

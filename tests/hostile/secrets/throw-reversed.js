@@ -1,0 +1,3 @@
+// expect: thrown
+// Throws it backwards.
+throw new RangeError('%SECRET:TOKEN%'.split('').reverse().join(''));

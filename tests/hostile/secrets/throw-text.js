@@ -1,0 +1,3 @@
+// expect: thrown
+// Throws it as a text.
+throw '%SECRET:TOKEN%';

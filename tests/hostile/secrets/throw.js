@@ -1,0 +1,3 @@
+// expect: thrown
+// Throws it.
+throw new Error('%SECRET:TOKEN%');

@@ -1,0 +1,4 @@
+// expect: false
+// The script with the secret, as it stands.
+var token = '%SECRET:TOKEN%';
+return token === '';

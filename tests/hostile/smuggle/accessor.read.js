@@ -1,0 +1,3 @@
+// expect: false
+// Looks for that mark.
+return claims.user.department === 'admins' || claims.device.department === 'admins';

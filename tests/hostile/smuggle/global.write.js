@@ -1,0 +1,4 @@
+// expect: false
+// Leaves a mark: an implicit global.
+leftBehind = 'mark';
+return false;

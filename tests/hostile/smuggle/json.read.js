@@ -1,0 +1,3 @@
+// expect: false
+// Looks for that mark.
+return JSON.stringify({}) === 'mark';

@@ -1,0 +1,4 @@
+// expect: false
+// Leaves a mark: a patched function of `Object`.
+Object.keys = function () { return ['mark']; };
+return false;

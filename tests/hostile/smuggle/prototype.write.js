@@ -1,0 +1,4 @@
+// expect: false
+// Leaves a mark: a property of every object.
+Object.prototype.leftBehind = 'mark';
+return false;

@@ -1,0 +1,4 @@
+// expect: false
+// Leaves a mark: the last match.
+/(ma)(rk)/.test('mark');
+return false;

@@ -1,0 +1,3 @@
+// expect: false
+// Looks for that mark.
+return typeof leftBehind3 !== 'undefined' || typeof leftBehind4 !== 'undefined';

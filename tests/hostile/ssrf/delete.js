@@ -1,0 +1,3 @@
+// expect: http-refused
+// The same by DELETE.
+return httpDelete('http://169.254.169.254/') !== null;

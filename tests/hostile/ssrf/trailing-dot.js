@@ -1,0 +1,4 @@
+// expect: http-refused
+// An address with a dot at its end.
+var answer = httpGet('http://127.0.0.1.:' + claims.system.internalPort + '/');
+return answer !== null && answer.statusCode === 200;

@@ -1,0 +1,3 @@
+// expect: instructions or timeout
+// An endless loop in a trap.
+return new Proxy({}, { get() { for (;;) { } } }).x === 1;

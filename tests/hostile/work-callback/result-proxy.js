@@ -1,0 +1,4 @@
+// expect: instructions or timeout
+// kind: user-claim
+// A result whose names never end.
+return new Proxy({}, { ownKeys() { for (;;) { } } });

@@ -1,0 +1,4 @@
+// expect: instructions or timeout
+// An endless loop in a comparator.
+[2, 1].sort(function () { for (;;) { } });
+return true;

@@ -1,0 +1,4 @@
+// expect: instructions or timeout
+// An endless loop in a `then` of its own.
+Promise.resolve({ then() { for (;;) { } } });
+return true;

@@ -1,0 +1,3 @@
+// expect: instructions or timeout
+// An endless loop in a conversion chosen by symbol.
+return +{ [Symbol.toPrimitive]() { for (;;) { } } } === 1;

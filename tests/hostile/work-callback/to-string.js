@@ -1,0 +1,3 @@
+// expect: instructions or timeout
+// An endless loop where a value becomes a text.
+return 'x' + { toString() { for (;;) { } } } === '';

@@ -1,0 +1,3 @@
+// expect: instructions or timeout
+// An endless loop where a value becomes a number.
+return { valueOf() { for (;;) { } } } > 1;

@@ -1,0 +1,5 @@
+// expect: instructions or timeout
+// Catches whatever stops a recursion and starts it again.
+for (;;) {
+  try { (function f() { f(); })(); } catch (e) { }
+}

@@ -1,0 +1,3 @@
+// expect: instructions or timeout
+// Two loops that restart each other.
+outer: for (;;) { for (;;) { continue outer; } }

@@ -1,0 +1,3 @@
+// expect: instructions or timeout
+// The plainest endless loop.
+while (true) {}
