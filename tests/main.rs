@@ -16,8 +16,12 @@ mod ctl;
 #[cfg(test)]
 mod dev;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod script;
 #[cfg(test)]
 mod scripts;
+#[cfg(test)]
+mod soak;
 #[cfg(test)]
 mod world;

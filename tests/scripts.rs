@@ -66,10 +66,12 @@ async fn claims_come_from_a_directory_and_decide_on_controller_and_gateway() {
     let asked = directory.requests();
     assert!(asked.iter().all(|request| request.contains(&format!("Bearer {SECRET}"))), "{asked:?}");
     assert!(elsewhere.requests().is_empty(), "the secret left for another origin");
-    let call = record(&admin, "script_http_call").await;
-    assert_eq!((&call["script"], &call["url"]), (&json!("groups"), &json!(format!("{origin}/groups/ana"))));
-    assert_eq!(record(&admin, "script_audit_log").await["message"], "groups of ana");
-    let granted = record(&admin, "authorization_succeeded").await;
+    let call = record(&admin, "script_http_call", |record| record["script"] == "groups").await;
+    assert_eq!((&call["url"], &call["outcome"]), (&json!(format!("{origin}/groups/ana")), &json!("answer")));
+    let refused = record(&admin, "script_http_call", |record| record["script"] == "thief").await;
+    assert_eq!(refused["outcome"], "refused");
+    assert_eq!(record(&admin, "script_audit_log", |_| true).await["message"], "groups of ana");
+    let granted = record(&admin, "authorization_succeeded", |_| true).await;
     assert_eq!(granted["scripted_user_claims"], json!({ "groups": ["staff"] }));
     let failure = &granted["script_failures"][0];
     assert_eq!((&failure["user_script"], &failure["failure"]["kind"]), (&json!("thief"), &json!("http-refused")));
@@ -133,13 +135,13 @@ async fn attach(admin: &Api, scripts: Vec<Value>) {
     admin.expect(Method::PUT, &path, Some(provider), StatusCode::OK).await;
 }
 
-/// The newest record of a type, once there is one.
-async fn record(admin: &Api, event: &str) -> Value {
+/// The newest record of a type that is wanted, once there is one.
+async fn record(admin: &Api, event: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     let deadline = Instant::now() + Duration::from_secs(15);
     loop {
         let path = format!("audit-logs?limit=100&eventType={event}");
         let answer = admin.expect(Method::GET, &path, None, StatusCode::OK).await;
-        if let Some(record) = answer["data"].as_array().unwrap().first() {
+        if let Some(record) = answer["data"].as_array().unwrap().iter().find(|record| wanted(record)) {
             return record.clone();
         }
         assert!(Instant::now() < deadline, "no record {event}");

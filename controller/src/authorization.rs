@@ -2,8 +2,8 @@
 //!
 //! Nothing on this path reads the database, except to open a secret for the first time after it was written: decisions are
 //! made on a snapshot of the configuration, and the sequence of that snapshot goes into every token. User-claim scripts run
-//! first. Then Stop policies, in a batch of their own; one that matches or fails refuses everything. A document that cannot be read refuses everything too, when it might be a Stop policy or hold a rule
-//! that blocks.
+//! first. Then Stop policies, in a batch of their own; one that matches or fails refuses everything. A document that cannot
+//! be read refuses everything too, when it might be a Stop policy or hold a rule that blocks.
 
 mod catalog;
 mod client;

@@ -38,6 +38,8 @@ pub struct Settings {
     /// Private, loopback and other local networks that scripts may call over HTTP. Default: none. Danger: what listens
     /// there often trusts whoever is near, and everybody who may edit scripts is near then.
     pub script_networks: Vec<IpNet>,
+    /// Whether scripts find the read-only members of Java strings and lists. Default: yes.
+    pub java_members: bool,
     /// Where counters are served as plain HTTP (TCP), to whoever asks. Default: nowhere.
     pub metrics_port: Option<SocketAddr>,
     /// Bounds of the client port.
@@ -88,6 +90,7 @@ impl Settings {
             seed_life: Duration::days(1),
             first_admin_password: None,
             script_networks: Vec::new(),
+            java_members: true,
             metrics_port: None,
             limits: PortLimits::default(),
             clock: OffsetDateTime::now_utc,

@@ -106,7 +106,9 @@ async fn start_on(
     let broker = Arc::new(broker(&settings, store.as_ref())?);
     let (messages, posted) = mpsc::channel(messages::MAX_WAITING);
     let networks = settings.script_networks.clone();
-    let sandbox = Sandbox::start(sandbox_config(worker, broker.clone(), messages.clone()));
+    let mut scripts = sandbox_config(worker, broker.clone(), messages.clone());
+    scripts.java_members = settings.java_members;
+    let sandbox = Sandbox::start(scripts);
     let sandbox = sandbox.await.map_err(StartError::Sandbox)?;
     let controller = match Controller::with_authority(settings, store.clone(), sandbox.clone(), authority).await {
         Ok(controller) => controller,

@@ -9,8 +9,7 @@ use ipnet::IpNet;
 
 use crate::id::{
     AdministrativeRoleId, ConditionId, CriteriaScriptId, EntitlementId, EntitlementScriptId, IdentityProviderId,
-    UserScriptId,
-    LocalUserId, PolicyId, SiteId,
+    LocalUserId, PolicyId, SiteId, UserScriptId,
 };
 
 /// Who gets what (D 11): an expression, and what its match grants.

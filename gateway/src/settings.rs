@@ -27,6 +27,8 @@ pub struct GatewayConfig {
     /// Private, loopback and other local networks that scripts may call over HTTP; default none. Danger: what listens there
     /// often trusts whoever is near, and everybody who may edit scripts is near then.
     pub script_networks: Vec<IpNet>,
+    /// Whether scripts find the read-only members of Java strings and lists; default yes.
+    pub java_members: bool,
     /// Where counters are served as plain HTTP (TCP), to whoever asks; default nowhere.
     pub metrics_listen: Option<SocketAddr>,
     /// The hosts file, for Sites that use it.
@@ -46,6 +48,7 @@ impl GatewayConfig {
             listen,
             dial_allow: Vec::new(),
             script_networks: Vec::new(),
+            java_members: true,
             metrics_listen: None,
             hosts_file: PathBuf::from("/etc/hosts"),
             controllers: Vec::new(),

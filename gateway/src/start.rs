@@ -144,7 +144,7 @@ pub async fn start(config: GatewayConfig, worker: WorkerCommand) -> Result<Runni
         refuse_addresses: [Some(address), metrics_address].into_iter().flatten().collect(),
         ..BrokerConfig::default()
     })?;
-    let parts = scripting(worker, broker).await?;
+    let parts = scripting(worker, broker, config.java_members).await?;
     let gateway = Arc::new(assemble(config, &identity, &cache, parts)?);
     restore(&gateway, &cache).await;
     let metrics = metrics.map(|(listener, _)| listener);
@@ -168,11 +168,12 @@ struct Scripting {
 }
 
 /// Starts the workers. Calls of their scripts go through the broker; the gateway's own ports stay closed to them.
-async fn scripting(worker: WorkerCommand, broker: Broker) -> Result<Scripting, StartError> {
+async fn scripting(worker: WorkerCommand, broker: Broker, java_members: bool) -> Result<Scripting, StartError> {
     let broker = Arc::new(broker);
     let reports = Arc::new(Reports::default());
     let mut config = SandboxConfig::new(worker);
     config.http = broker.clone();
+    config.java_members = java_members;
     let told = reports.clone();
     config.on_quarantine = Some(Arc::new(move |script| messages::quarantined(&told, script)));
     let sandbox = Sandbox::start(config).await?;

@@ -6,6 +6,7 @@
 //! - Client to gateway: [`GatewayRequest`]. The control stream stays open; a flow stream carries [`FlowAnswer`]s until
 //!   the flow is open, then raw bytes (TCP) or length-prefixed datagrams (UDP).
 
+mod admin;
 mod revocation;
 
 use std::net::IpAddr;
@@ -19,6 +20,8 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::object::ObjectKind;
+
+pub use admin::{AdminMessage, MessageCategory, MessageLevel};
 
 /// A request to a controller.
 #[derive(Serialize, Deserialize)]
@@ -331,64 +334,6 @@ pub enum Report {
     },
     /// Something administrators should look at.
     AdminMessage(AdminMessage),
-}
-
-/// Something administrators should look at (D 29).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AdminMessage {
-    /// How bad it is.
-    pub level: MessageLevel,
-    /// What it is about.
-    pub category: MessageCategory,
-    /// Plain language, with what to do. Holds no secret.
-    pub message: String,
-}
-
-/// How bad it is, as the admin API writes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum MessageLevel {
-    /// Good to know.
-    Information,
-    /// Works, but not as it should.
-    Warning,
-    /// Something does not work.
-    Error,
-    /// Nothing works.
-    Critical,
-}
-
-/// What a message is about, as the admin API writes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum MessageCategory {
-    /// What administrators configured.
-    Configuration,
-    /// Who reaches whom.
-    Connectivity,
-    /// Which version runs.
-    Version,
-}
-
-impl MessageLevel {
-    /// The word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Information => "Information",
-            Self::Warning => "Warning",
-            Self::Error => "Error",
-            Self::Critical => "Critical",
-        }
-    }
-}
-
-impl MessageCategory {
-    /// The word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Configuration => "Configuration",
-            Self::Connectivity => "Connectivity",
-            Self::Version => "Version",
-        }
-    }
 }
 
 /// A live session as its gateway sees it.

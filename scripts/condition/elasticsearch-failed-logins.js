@@ -1,6 +1,6 @@
 // True while Elasticsearch shows few failed sign-ins of the user in the last 15 minutes.
 //
-// Needs secret: ELASTIC_API_KEY (the encoded form, with the privilege `read` on the index)
+// Needs secret: ELASTIC_API_KEY (in the encoded form; it needs the privilege `read` on the index)
 // Needs claim: user.username
 // Calls: https://elasticsearch.example.com:9200
 // Needs schedule: 15m

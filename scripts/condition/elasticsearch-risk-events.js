@@ -1,6 +1,6 @@
 // True while Elasticsearch shows no open alert of high risk for the device or the user.
 //
-// Needs secret: ELASTIC_API_KEY (the encoded form, with the privilege `read` on the index)
+// Needs secret: ELASTIC_API_KEY (in the encoded form; it needs the privilege `read` on the index)
 // Needs claim: user.username
 // Needs claim: device.os.hostname
 // Calls: https://elasticsearch.example.com:9200

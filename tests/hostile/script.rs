@@ -125,7 +125,7 @@ pub fn forms_of_secret() -> Vec<String> {
     // The letters at either end depend on what stands beside the value.
     let shifted = ["", "x", "xy"].map(|before| {
         let text = STANDARD.encode(format!("{before}{TOKEN}"));
-        text[4..text.len() - 4].to_owned()
+        text.get(4..text.len() - 4).unwrap().to_owned()
     });
     let separated =
         ["-", " ", "/", "\n", "\",\""].map(|between| TOKEN.chars().map(String::from).collect::<Vec<_>>().join(between));

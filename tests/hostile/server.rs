@@ -39,8 +39,10 @@ impl Server {
             }
         });
         tokio::spawn(async move {
-            while internal.accept().await.is_ok() {
-                touched.fetch_add(1, Ordering::Relaxed);
+            while let Ok((stream, _)) = internal.accept().await {
+                // At the one address that may be called, its port may be called too.
+                let wrong = stream.local_addr().is_ok_and(|address| address.ip() != ALLOWED);
+                touched.fetch_add(u32::from(wrong), Ordering::Relaxed);
             }
         });
         server
@@ -76,7 +78,9 @@ impl Server {
         let requests = self.requests.lock().unwrap();
         for request in requests.iter() {
             let request = request.to_lowercase();
-            assert!(!request.contains("/smuggled http") && !request.contains("host: internal"), "{request}");
+            // A body may say what it likes; what counts is what the server took for a request.
+            let head = request.split("\r\n\r\n").next().unwrap_or_default();
+            assert!(!head.starts_with("get /smuggled") && !head.contains("\nhost: internal"), "{request}");
             if !request.contains(&format!("host: good.test:{}", self.allowed.port())) {
                 let leaked = forms_of_secret().into_iter().find(|form| request.contains(&form.to_lowercase()));
                 assert_eq!(leaked, None, "{request}");

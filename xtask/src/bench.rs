@@ -6,11 +6,11 @@ use anyhow::{Result, bail};
 
 use crate::{Output, cargo};
 
-/// Builds the program and the benchmarks, and runs one.
+/// Builds the program and the benchmarks, and runs one; `seconds` is how long it measures each of its rows.
 ///
 /// # Errors
 /// When a tool is missing, the build fails or the benchmark does.
-pub fn run(name: &str, output: Output) -> Result<ExitCode> {
+pub fn run(name: &str, seconds: Option<u64>, output: Output) -> Result<ExitCode> {
     cargo::require_tools()?;
     let manifest = cargo::root().join("bench/Cargo.toml");
     if !manifest.exists() {
@@ -24,6 +24,9 @@ pub fn run(name: &str, output: Output) -> Result<ExitCode> {
     command.args(["run", "--release", "--locked", "--manifest-path"]).arg(&manifest);
     command.env("CARGO_TARGET_DIR", cargo::target_dir());
     command.arg("--").arg(name);
+    if let Some(seconds) = seconds {
+        command.arg("--seconds").arg(seconds.to_string());
+    }
     if output == Output::Json {
         command.args(["--output", "json"]);
     }

@@ -44,8 +44,11 @@ enum Task {
     },
     /// Builds and runs one benchmark in release mode.
     Bench {
-        /// Name of the benchmark, such as `cut` or `signin`.
+        /// Name of the benchmark: `cut`, `sandbox` or `signin`.
         name: String,
+        /// Seconds to measure each row of `sandbox` and `signin`.
+        #[arg(long)]
+        seconds: Option<u64>,
         /// A table for people, or a JSON object per line for programs.
         #[arg(long, value_enum, default_value_t = Output::Text)]
         output: Output,
@@ -83,7 +86,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Demo { keep, output } => demo::run(demo::Options { keep, output }),
         Task::Test { long } => test::run(long),
-        Task::Bench { name, output } => bench::run(&name, output),
+        Task::Bench { name, seconds, output } => bench::run(&name, seconds, output),
         Task::ServeHttp { services } => serve::http(&services),
         Task::ServeDns { listen, names } => serve::dns(listen, &names),
         Task::Reap => reaper::reap(),

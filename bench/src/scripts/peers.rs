@@ -23,7 +23,13 @@ pub trait Engine {
 }
 
 /// Measures an engine with `batch` scripts a call.
-pub fn measure(engine: &mut dyn Engine, mix: &Mix, sandbox: &Sandbox, length: Duration, batch: usize) -> Result<Figures> {
+pub fn measure(
+    engine: &mut dyn Engine,
+    mix: &Mix,
+    sandbox: &Sandbox,
+    length: Duration,
+    batch: usize,
+) -> Result<Figures> {
     let all: Vec<usize> = (0..mix.sources.len()).collect();
     let mut results = Verdicts::new();
     let mut finished = None;

@@ -22,7 +22,7 @@ pub fn share(runtime: &Runtime, sandbox: &Sandbox, report: &mut Report) -> Resul
         // Which lane it is proved for does not depend on its kind.
         let script = Script { name: name.as_ref().into(), kind: ScriptKind::Policy, source: source.into() };
         let admitted = runtime.block_on(sandbox.admit(script)).map_err(|failure| anyhow!("{failure}"))?;
-        *lanes.entry(admitted.lane.as_str()).or_default() += 1;
+        *lanes.entry(admitted.analysis.lane().as_str()).or_default() += 1;
     }
     let warm = files.len().saturating_sub(lanes.get(Lane::Fresh.as_str()).copied().unwrap_or(0) as usize);
     report.note(format!("scripts/: {} scripts, {warm} of them proved to change nothing", files.len()));

@@ -35,6 +35,9 @@ pub(crate) struct Args {
     /// Private, loopback or other local network that scripts may call over HTTP; may be repeated. Default: none.
     #[arg(long = "script-network", value_name = "CIDR")]
     script_networks: Vec<IpNet>,
+    /// Take the read-only members of Java strings and lists away from scripts, such as `isEmpty()` and `equalsIgnoreCase()`.
+    #[arg(long)]
+    no_java_members: bool,
     /// Where counters are served as plain HTTP, `GET /metrics`. Default: nowhere.
     #[arg(long, value_name = "ADDRESS")]
     metrics_listen: Option<SocketAddr>,
@@ -71,6 +74,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     settings.hostnames = args.hostnames;
     settings.admin_names = args.admin_names;
     settings.script_networks = args.script_networks;
+    settings.java_members = !args.no_java_members;
     settings.metrics_port = args.metrics_listen;
     if let Some(master_key) = args.master_key {
         settings.master_key = master_key;

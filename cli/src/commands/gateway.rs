@@ -31,6 +31,9 @@ pub(crate) struct Args {
     /// Private, loopback or other local network that scripts may call over HTTP; may be repeated. Default: none.
     #[arg(long = "script-network", value_name = "CIDR")]
     script_networks: Vec<IpNet>,
+    /// Take the read-only members of Java strings and lists away from scripts, such as `isEmpty()` and `equalsIgnoreCase()`.
+    #[arg(long)]
+    no_java_members: bool,
     /// Where counters are served as plain HTTP, `GET /metrics`. Default: nowhere.
     #[arg(long, value_name = "ADDRESS")]
     metrics_listen: Option<SocketAddr>,
@@ -52,6 +55,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     config.seed = args.seed.as_deref().map(read_seed).transpose()?;
     config.dial_allow = args.dial_allow;
     config.script_networks = args.script_networks;
+    config.java_members = !args.no_java_members;
     config.metrics_listen = args.metrics_listen;
     config.hosts_file = args.hosts_file;
     config.controllers = args.controllers;

@@ -128,7 +128,7 @@ async fn a_script_calls_out_with_a_secret_that_nothing_shows() {
     let web = Web::start("[\"staff\"]").await;
     let origin = format!("http://{}", web.address);
     let value = "s3cr3t-Token/'\"`";
-    put_secret(&house, "DIRECTORY", value, &[origin.clone()]).await;
+    put_secret(&house, "DIRECTORY", value, std::slice::from_ref(&origin)).await;
     let expression = format!(
         "var answer = httpGet('{origin}/groups?key=1', [{{ key: 'Authorization', value: 'Bearer %SECRET:DIRECTORY%' }}]);\n\
          auditLog('looked up ' + claims.user.username + ' with %SECRET:DIRECTORY%');\n\

@@ -52,6 +52,3 @@ pub fn lint(tree: &Tree, context: &LintContext<'_>) -> Vec<Finding> {
     findings.sort_by_key(|finding| finding.span.map(|span| (span.start, span.end)));
     findings
 }
-
-#[cfg(test)]
-mod tests;

@@ -78,6 +78,39 @@ pub(super) fn statement<'t>(stmt: &'t Stmt, see: &mut dyn FnMut(Node<'t>)) {
     }
 }
 
+/// Shows a statement and the statements inside it to `see`, those of functions left out.
+pub(super) fn own_statements<'t>(stmt: &'t Stmt, see: &mut dyn FnMut(&'t Stmt)) {
+    see(stmt);
+    match &stmt.kind {
+        StmtKind::If { then, otherwise, .. } => {
+            own_statements(then, see);
+            otherwise.iter().for_each(|otherwise| own_statements(otherwise, see));
+        }
+        StmtKind::While { body, .. }
+        | StmtKind::DoWhile { body, .. }
+        | StmtKind::For { body, .. }
+        | StmtKind::ForEach { body, .. }
+        | StmtKind::Labelled(_, body) => own_statements(body, see),
+        StmtKind::Block(body) => body.iter().for_each(|stmt| own_statements(stmt, see)),
+        StmtKind::Switch { cases, .. } => {
+            cases.iter().flat_map(|case| &case.body).for_each(|stmt| own_statements(stmt, see));
+        }
+        StmtKind::Try { block, handler, finalizer, .. } => {
+            let parts = [Some(block), handler.as_ref(), finalizer.as_ref()];
+            parts.into_iter().flatten().flatten().for_each(|stmt| own_statements(stmt, see));
+        }
+        StmtKind::Empty
+        | StmtKind::Expr(_)
+        | StmtKind::Declare(..)
+        | StmtKind::Function(_)
+        | StmtKind::Return(_)
+        | StmtKind::Throw(_)
+        | StmtKind::Break(_)
+        | StmtKind::Continue(_)
+        | StmtKind::Opaque => {}
+    }
+}
+
 /// Shows an expression and what is inside it to `see`.
 pub(super) fn expression<'t>(expr: &'t Expr, see: &mut dyn FnMut(Node<'t>)) {
     see(Node::Expr(expr));

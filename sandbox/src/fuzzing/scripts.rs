@@ -2,7 +2,13 @@
 
 use std::thread;
 
+use engine::script::ScriptKind;
+use engine::script::admission::check;
 use engine::script::lanes::analyse;
+use engine::script::lint::{LintContext, lint};
+use engine::script::native::compile;
+use engine::script::tree::Tree;
+use serde_json::json;
 
 use crate::wire::{FromWorker, frame};
 use crate::worker;
@@ -28,6 +34,29 @@ pub fn admission(bytes: &[u8]) {
     let FromWorker::Admission(Ok(sent)) = &message else { return };
     assert_eq!(*sent, arrived);
     assert_eq!(analyse(sent, &|_| true), analyse(&arrived, &|_| true));
+    supervise(&arrived);
+    let schedules = ["15m".to_owned()];
+    for kind in [ScriptKind::Policy, ScriptKind::Condition, ScriptKind::UserClaim] {
+        lint(&arrived, &LintContext { kind, schedules: Some(&schedules), secrets: None, source: &source });
+    }
+}
+
+/// What the supervisor does with a tree, which a worker made of a hostile script, or which a hostile script made of a worker.
+pub(super) fn supervise(tree: &Tree) {
+    // Every answer is right; it has to come.
+    let _ = check(tree);
+    analyse(tree, &|_| true);
+    let claims = json!({
+        "user": { "username": "ana", "groups": ["CN=staff", "all"], "age": 41, "labels": { "a": null } },
+        "device": { "os": { "family": "linux" }, "clientIPs": ["10.0.0.1"] },
+        "system": { "clientSrcIP": "10.20.30.40" },
+        "responses": [{ "suffix": "x", "kind": "password", "at": 0 }],
+    });
+    for kind in [ScriptKind::Policy, ScriptKind::Host, ScriptKind::UserClaim] {
+        if let Ok(program) = compile(tree, kind, &|_| None) {
+            let _ = program.run(&claims, 1_767_603_600_000);
+        }
+    }
 }
 
 /// Does `work` with as much stack as the thread of a worker has.

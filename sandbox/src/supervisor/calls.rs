@@ -9,6 +9,7 @@ use std::time::Duration;
 use engine::script::FailureKind;
 use tokio::time::{Instant, timeout};
 
+use super::clock::Verdict;
 use super::metrics::outcome_code;
 use super::session::{Active, ENDED, Killed, Session};
 use crate::http::{HttpCall, HttpFailure, HttpOutcome, HttpRequest};
@@ -104,8 +105,10 @@ impl Session<'_> {
         if self.slot.is_none() {
             return Err(Killed(FailureKind::Crash, ENDED.to_owned()));
         }
-        // The clocks stood in part, so when to look next is open.
-        active.look_at = Instant::now();
+        match active.watch.check(&active.worker) {
+            Verdict::Wait(wait) => active.look_at = Instant::now() + wait,
+            Verdict::Over(kind, message) => return Err(Killed(kind, message)),
+        }
         Ok(match outcome {
             HttpOutcome::Answer { status, body } => HostReply::Http { status, body },
             HttpOutcome::Failed(_) => HostReply::Nothing,

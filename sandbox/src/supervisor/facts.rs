@@ -277,7 +277,8 @@ mod tests {
     #[track_caller]
     fn check(source: &str, expected: &[(&str, &str)]) {
         let found = named_secrets(source);
-        let found: Vec<_> = found.iter().map(|secret| (&*secret.name, &source[secret.at.clone()])).collect();
+        let found: Vec<_> =
+            found.iter().map(|secret| (&*secret.name, source.get(secret.at.clone()).unwrap())).collect();
         assert_eq!(found, expected);
     }
 

@@ -27,7 +27,7 @@ pub(super) struct Job {
     pub(super) facts: Vec<Arc<Facts>>,
     pub(super) criteria: Arc<CriteriaSet>,
     /// The claims as JSON text; empty until a worker needs them.
-    pub(super) claims: String,
+    pub(super) claims: Vec<u8>,
 }
 
 impl Job {
@@ -93,7 +93,7 @@ impl Job {
                 LaneChoice::Only(Lane::Fresh) => WireLane::Fresh,
             },
             now_ms: self.now_ms(),
-            claims: self.claims.as_bytes(),
+            claims: &self.claims,
             criteria: criteria.collect(),
             scripts: scripts.collect(),
         }

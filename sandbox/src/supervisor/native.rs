@@ -97,21 +97,9 @@ pub(super) fn run(job: &Job, index: usize) -> Option<RunRecord> {
     if facts.names_http || !facts.secrets.is_empty() {
         return None;
     }
-    let learning = &job.state.learning;
-    let key = key(job, script, facts);
-    let known = match learning.programs.get(&key) {
-        Some(known) => known,
-        None => match compile_with_criteria(job, index) {
-            Some(known) => {
-                let known = Arc::new(known);
-                learning.programs.insert(key, Arc::clone(&known));
-                known
-            }
-            None => {
-                meet(job, index, facts);
-                return None;
-            }
-        },
+    let Some(known) = known(job, index) else {
+        meet(job, index, facts);
+        return None;
     };
     evaluate(job, script, &known, known.program.as_ref().ok()?)
 }
@@ -126,10 +114,12 @@ pub(super) async fn run_only(job: &Job, index: usize) -> RunRecord {
     if job.any_fact(index, |facts| facts.names_http || !facts.secrets.is_empty()) {
         return not_started(job, index, not_native("it names a secret or an HTTP function"));
     }
-    if let Err(failure) = read_all(&job.state, &texts(job, index)).await {
+    if known(job, index).is_none()
+        && let Err(failure) = read_all(&job.state, &texts(job, index)).await
+    {
         return not_started(job, index, failure);
     }
-    let Some(known) = compile_with_criteria(job, index) else {
+    let Some(known) = known(job, index) else {
         return not_started(job, index, not_native("a criteria script it calls could not be read"));
     };
     match &known.program {
@@ -161,6 +151,19 @@ fn evaluate(job: &Job, script: &Script, known: &Known, program: &Program) -> Opt
         http_calls: Vec::new(),
         audit: Vec::new(),
     })
+}
+
+/// What came of compiling the script; nothing while a text has not been read.
+fn known(job: &Job, index: usize) -> Option<Arc<Known>> {
+    let (script, facts) = job.script(index)?;
+    let learning = &job.state.learning;
+    let key = key(job, script, facts);
+    if let Some(known) = learning.programs.get(&key) {
+        return Some(known);
+    }
+    let known = Arc::new(compile_with_criteria(job, index)?);
+    learning.programs.insert(key, Arc::clone(&known));
+    Some(known)
 }
 
 /// A name for the script, its kind and the criteria it means.

@@ -26,7 +26,7 @@ pub(super) async fn evaluate(state: &Arc<State>, batch: Batch) -> Vec<RunRecord>
     let facts = state.facts.of_all(&batch.scripts);
     let needs_criteria = batch.scripts.iter().any(|script| sees_criteria(script.kind));
     let criteria = if needs_criteria { state.facts.criteria(&batch.criteria) } else { state.facts.no_criteria() };
-    let mut job = Job { state: Arc::clone(state), batch, facts, criteria, claims: String::new() };
+    let mut job = Job { state: Arc::clone(state), batch, facts, criteria, claims: Vec::new() };
     let mut records = Vec::with_capacity(job.batch.scripts.len());
     for index in 0..job.batch.scripts.len() {
         records.push(at_once(&job, index).await);
@@ -37,7 +37,8 @@ pub(super) async fn evaluate(state: &Arc<State>, batch: Batch) -> Vec<RunRecord>
         finish(&job, &mut records);
         return records.into_iter().flatten().collect();
     }
-    job.claims = job.batch.claims.to_string();
+    // A value that is JSON already can always be written down.
+    job.claims = serde_json::to_vec(&*job.batch.claims).unwrap_or_default();
     let job = Arc::new(job);
     for (index, record) in in_workers(&job, left).await {
         if let Some(place) = records.get_mut(index) {

@@ -176,13 +176,13 @@ mod tests {
         let escaped = "\\u0061\\u0027\\ud83d\\ude00";
         assert_eq!(*new.text, format!("é\nreturn '{escaped}' + '{escaped}' + x;\n@"));
         for (at, _) in source.char_indices().filter(|(_, char)| "+x;@".contains(*char)) {
-            let expected = Place { line: 1, column: 1 }.after(&source[..at]);
-            let same = new.text.char_indices().filter(|(_, char)| "+x;@".contains(*char));
-            let order = source[..at].chars().filter(|char| "+x;@".contains(*char)).count();
-            let (now, _) = same.skip(order).next().unwrap();
-            let place = Place { line: 1, column: 1 }.after(&new.text[..now]);
+            let expected = Place { line: 1, column: 1 }.after(source.get(..at).unwrap());
+            let mut same = new.text.char_indices().filter(|(_, char)| "+x;@".contains(*char));
+            let order = source.get(..at).unwrap().chars().filter(|char| "+x;@".contains(*char)).count();
+            let (now, _) = same.nth(order).unwrap();
+            let place = Place { line: 1, column: 1 }.after(new.text.get(..now).unwrap());
             assert_eq!(place.line, expected.line);
-            assert_eq!(new.author_column(place.line, place.column), expected.column, "{}", &source[at..]);
+            assert_eq!(new.author_column(place.line, place.column), expected.column, "{}", source.get(at..).unwrap());
         }
         assert_eq!(new.author_column(2, 12), 9);
     }

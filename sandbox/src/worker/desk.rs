@@ -50,6 +50,10 @@ impl Desk {
     pub(super) fn answer(&mut self, answer: Answer) -> Result<Next, ServeError> {
         let retire = confine::over_soft_cap(self.memory);
         self.channel.push(&FromWorker::Answer(Answer { cpu: self.cpu, retire, ..answer }))?;
+        if self.channel.take_asked() {
+            // A run that did something must not be run again because its answer was lost with one behind it.
+            self.channel.flush()?;
+        }
         Ok(if retire { Next::Stop } else { Next::Go })
     }
 }

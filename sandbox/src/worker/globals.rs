@@ -24,7 +24,7 @@ use boa_engine::{Context, JsError, JsNativeError, JsObject, JsResult, JsString, 
 pub(super) use claims::{install_device, install_system, install_user};
 pub(super) use host::{Host, Response};
 
-/// Adds our globals to a new context and takes away what could tell runs apart or make threads wait.
+/// Adds our globals to a new context and takes away what could tell runs apart, make threads wait, or is no global of the language.
 pub(super) fn install(java_members: bool, context: &mut Context) -> JsResult<()> {
     let global = context.global_object();
     for name in [
@@ -32,6 +32,7 @@ pub(super) fn install(java_members: bool, context: &mut Context) -> JsResult<()>
         js_string!("FinalizationRegistry"),
         js_string!("Atomics"),
         js_string!("SharedArrayBuffer"),
+        js_string!("TypedArray"),
     ] {
         global.delete_property_or_throw(name, context)?;
     }

@@ -2,7 +2,7 @@
 //!
 //! INVARIANT: frames leave in the order they were pushed; a call leaves after every answer before it, and nothing leaves between a call and its reply.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 
@@ -22,12 +22,13 @@ pub(super) trait Link {
 pub(super) struct Channel {
     socket: UnixStream,
     waiting: RefCell<Vec<u8>>,
+    asked: Cell<bool>,
     frame: RefCell<Vec<u8>>,
 }
 
 impl Channel {
     pub(super) fn new(socket: UnixStream) -> Self {
-        Self { socket, waiting: RefCell::default(), frame: RefCell::default() }
+        Self { socket, waiting: RefCell::default(), asked: Cell::new(false), frame: RefCell::default() }
     }
 
     /// Takes a message to be written no later than the next [`Self::flush`].
@@ -75,7 +76,13 @@ impl Channel {
         }
     }
 
+    /// Whether anything was asked since the last time this was.
+    pub(super) fn take_asked(&self) -> bool {
+        self.asked.take()
+    }
+
     fn ask(&self, call: HostCall) -> Result<HostReply, ServeError> {
+        self.asked.set(true);
         self.push(&FromWorker::Call(call))?;
         self.flush()?;
         let mut body = Vec::new();

@@ -69,3 +69,32 @@ async fn each_purpose_has_a_cache_of_its_own() {
     );
     sandbox.stop().await;
 }
+
+#[tokio::test]
+async fn what_was_read_runs_in_process_and_what_runs_often_is_read() {
+    let mut config = config();
+    config.learn_after = 3;
+    let sandbox = Sandbox::start(config).await.unwrap();
+    let native = "return claims.user.age > 40;";
+    sandbox.admit(policy(native)).await.unwrap();
+    let record = sandbox.evaluate(batch(vec![policy(native)])).await.remove(0);
+    assert_eq!((record.result, record.lane), (Ok(json!(true)), Lane::Native));
+    assert_eq!(record.claims_read, ["user.age"]);
+    let often = "return claims.user.age > 30;";
+    let started = std::time::Instant::now();
+    loop {
+        let record = sandbox.evaluate(batch(vec![policy(often)])).await.remove(0);
+        assert_eq!(record.result, Ok(json!(true)));
+        if record.lane == Lane::Native {
+            break;
+        }
+        assert!(started.elapsed() < std::time::Duration::from_secs(20), "never read");
+    }
+    let mut only = batch(vec![policy("for (;;) {}"), policy("return claims.user.age > 20;"), policy("return @;")]);
+    only.lane = sandbox::LaneChoice::Only(Lane::Native);
+    let records = sandbox.evaluate(only).await;
+    assert!(records[0].result.as_ref().is_err_and(|failure| failure.kind == FailureKind::Syntax), "{records:?}");
+    assert_eq!((&records[1].result, records[1].lane), (&Ok(json!(true)), Lane::Native));
+    assert!(records[2].result.is_err());
+    sandbox.stop().await;
+}

@@ -84,3 +84,28 @@ pub async fn until(what: &str, mut done: impl FnMut() -> bool) {
     }
     panic!("waited too long until {what}");
 }
+
+/// The ready-made scripts with their kinds.
+pub fn library() -> Vec<(String, ScriptKind, String)> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts");
+    let mut found = Vec::new();
+    for kind in [
+        ScriptKind::Policy,
+        ScriptKind::Criteria,
+        ScriptKind::Condition,
+        ScriptKind::Host,
+        ScriptKind::PortOrType,
+        ScriptKind::AppShortcut,
+        ScriptKind::UserClaim,
+    ] {
+        for entry in std::fs::read_dir(root.join(kind.as_str())).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "js") {
+                let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+                found.push((name, kind, std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    assert!(!found.is_empty());
+    found
+}

@@ -102,8 +102,6 @@ async fn scripts_in_doubt_are_fresh() {
         "Object.defineProperty(claims, 'x', { value: 1 }); return true;",
         "Symbol.for('x'); return true;",
         "Math.random(); return true;",
-        "new Date().setHours(1); return true;",
-        "var o = {}; o.x = 1; return true;",
         "var o = { get a() { return 1; } }; return o.a === 1;",
         "var o = { toString: function () { return 'x'; } }; return true;",
         "class A {} return true;",
@@ -116,7 +114,6 @@ async fn scripts_in_doubt_are_fresh() {
         "function f(g) { return g(1); } return f(function () { return true; });",
         "claims.user.age++; return true;",
         "'x'.replace('x', claims.user.f); return true;",
-        "new Map(); return true;",
         "return typeof staff !== 'function';",
     ] {
         let record = run(&sandbox, ScriptKind::Policy, source).await;

@@ -79,14 +79,21 @@ pub(super) fn read_document<T: serde::de::DeserializeOwned>(path: &Path) -> Resu
     let text = read_text(path)?;
     let wrong = |line: u64, message: String| InputError::Content { path: path.to_owned(), line, message };
     if path.extension().is_some_and(|extension| extension == "json") {
-        return serde_json::from_str(&text).map_err(|error| wrong(error.line() as u64, error.to_string()));
+        return serde_json::from_str(&text)
+            .map_err(|error| wrong(error.line() as u64, without_place(&error.to_string())));
     }
     // In tests `yes` and `on` are texts. The lines around a mistake are not shown, since they may hold secrets.
     let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
     serde_saphyr::from_str_with_options(&text, options).map_err(|error| {
         let line = error.location().map_or(1, |location| location.line());
-        wrong(line, error.render_with_formatter(&serde_saphyr::UserMessageFormatter))
+        let message = error.render_with_formatter(&serde_saphyr::UserMessageFormatter);
+        wrong(line, without_place(&message))
     })
+}
+
+/// A message without the place at its end, which is said before it already.
+fn without_place(message: &str) -> String {
+    message.rsplit_once(" at line ").map_or(message, |(message, _)| message).to_owned()
 }
 
 /// Reads a script; its name is that of the file, without `.js`.

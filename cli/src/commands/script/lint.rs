@@ -17,6 +17,7 @@ use crate::{
     commands::script::{
         input::{self, InputError},
         kind_parser,
+        report::counted,
         test::{TestFile, find, test_of},
     },
     output::{Output, printable, say},
@@ -86,7 +87,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     sandbox.stop().await;
     if args.output == Output::Table {
-        say!("{} scripts, {errors} errors, {warnings} warnings", scripts.len());
+        let counts = [(scripts.len(), "script"), (errors, "error"), (warnings, "warning")];
+        say!("{}", counts.map(|(count, thing)| counted(count, thing)).join(", "));
     }
     let passed = errors == 0 && (warnings == 0 || !args.deny_warnings);
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -124,10 +126,11 @@ async fn look_at(sandbox: &Sandbox, path: &Path, kind: Option<ScriptKind>) -> Re
     };
     let script = input::read_script(path, kind)?;
     let schedules = test.as_ref().map(|test| test.schedules.as_slice());
+    let secrets = test.as_ref().map(TestFile::secret_names);
     match sandbox.admit(script.clone()).await {
         Err(failure) => Ok(vec![refused(failure)]),
         Ok(admission) => {
-            let context = LintContext { kind, schedules, secrets: None, source: &script.source };
+            let context = LintContext { kind, schedules, secrets: secrets.as_deref(), source: &script.source };
             Ok(lint(&admission.tree, &context).into_iter().map(warning).collect())
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use engine::script::Failure;
+use engine::script::{Failure, lint::Finding};
 use sandbox::{HttpCall, RunRecord, Script};
 use serde_json::{Value, json};
 
@@ -55,11 +55,15 @@ pub(super) fn milliseconds(duration: std::time::Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
-/// Prints the record for people; `scripts` are those whose lines a failure may name.
-pub(super) fn print_record(record: &RunRecord, scripts: &[Script]) {
+/// Prints the record for people; `scripts` are those whose lines a failure may name, the one that was run first,
+/// and `suspects` what in that one may have caused the failure.
+pub(super) fn print_record(record: &RunRecord, scripts: &[Script], suspects: &[Finding]) {
     match &record.result {
         Ok(result) => show("Result", &format!("{result:#}")),
         Err(failure) => say!("{}", failure_text(failure, scripts)),
+    }
+    for suspect in suspects {
+        print_suspect(suspect, scripts);
     }
     if !record.output.is_empty() {
         say!("");
@@ -87,6 +91,15 @@ pub(super) fn failure_text(failure: &Failure, scripts: &[Script]) -> String {
         }
     }
     text
+}
+
+fn print_suspect(suspect: &Finding, scripts: &[Script]) {
+    let (Some(script), Some(span)) = (scripts.first(), suspect.span) else { return };
+    say!("Perhaps because {}", one_line(&suspect.message));
+    say!(" --> {}.js:{}:{}", one_line(&script.name), span.start.line, span.start.column);
+    if let Some(excerpt) = excerpt(&script.source, span.start.line, Some(span.start.column)) {
+        say!("{excerpt}");
+    }
 }
 
 fn one_line(text: &str) -> String {
@@ -133,4 +146,9 @@ fn print_calls(calls: &[HttpCall]) {
 /// Counts of something by name, such as runs by lane, as `2 fresh, 10 warm`.
 pub(super) fn counts(counts: &BTreeMap<&str, usize>) -> String {
     counts.iter().map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
+}
+
+/// So many things, such as `1 script` and `2 scripts`.
+pub(super) fn counted(count: usize, thing: &str) -> String {
+    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
 }

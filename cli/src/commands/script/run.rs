@@ -4,8 +4,11 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
-use engine::script::ScriptKind;
-use sandbox::{Batch, HttpBackend, Lane, LaneChoice, Origin, Sandbox, SandboxConfig, Script};
+use engine::script::{
+    FailureKind, ScriptKind,
+    lint::{Finding, LintContext, lint},
+};
+use sandbox::{Batch, HttpBackend, Lane, LaneChoice, Origin, RunRecord, Sandbox, SandboxConfig, Script};
 use time::OffsetDateTime;
 
 use crate::{
@@ -47,6 +50,9 @@ pub(super) struct Args {
     /// Answers its HTTP calls from this file, without network.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["allow_http", "record"])]
     replay: Option<PathBuf>,
+    /// Take the read-only members of Java strings and lists away from scripts, such as `isEmpty()` and `equalsIgnoreCase()`.
+    #[arg(long)]
+    no_java_members: bool,
     /// Where to run it.
     #[arg(long, value_enum, default_value_t = LaneArgument::Auto)]
     lane: LaneArgument,
@@ -93,6 +99,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut config = SandboxConfig::new(process::worker_command()?);
     config.workers = 1;
     config.spares = 0;
+    config.java_members = !args.no_java_members;
     config.http = match (&args.replay, &recorder) {
         (Some(file), _) => Arc::new(Replay::read(file, redactor)?),
         (None, Some(recorder)) => Arc::clone(recorder) as Arc<dyn HttpBackend>,
@@ -111,6 +118,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         )
     };
     let record = sandbox.evaluate(batch).await.into_iter().next().context("the script was not run")?;
+    let suspects = suspects(&sandbox, &script, &record).await;
     sandbox.stop().await;
     if let (Some(recorder), Some(path)) = (recorder, &args.record) {
         recorder.write(path)?;
@@ -118,10 +126,29 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let scripts: Vec<Script> = std::iter::once(script).chain(criteria.iter().cloned()).collect();
     match args.output {
         Output::Json => report::print_record_json(&record),
-        Output::Table => report::print_record(&record, &scripts),
+        Output::Table => report::print_record(&record, &scripts, &suspects),
     }
     Ok(if record.result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
+
+/// Reads that may have caused a failure whose place the engine does not know, as it does not where a claim is missing.
+async fn suspects(sandbox: &Sandbox, script: &Script, record: &RunRecord) -> Vec<Finding> {
+    let Err(failure) = &record.result else { return Vec::new() };
+    if failure.kind != FailureKind::Type || failure.line.is_some() || failure.script != script.name.as_ref() {
+        return Vec::new();
+    }
+    let Ok(admission) = sandbox.admit(script.clone()).await else { return Vec::new() };
+    let context = LintContext { kind: script.kind, schedules: None, secrets: None, source: &script.source };
+    let mut findings = lint(&admission.tree, &context);
+    findings.retain(|finding| finding.code == UNGUARDED);
+    findings.truncate(MAX_SUSPECTS);
+    findings
+}
+
+/// The warning about a claim that may be missing.
+const UNGUARDED: &str = "unguarded-claim";
+/// More would not help anybody to find the right one.
+const MAX_SUSPECTS: usize = 3;
 
 fn read_secrets(args: &Args) -> anyhow::Result<Known> {
     let Some(path) = &args.secrets else { return Ok(Known::default()) };

@@ -36,6 +36,9 @@ pub(super) struct Args {
     /// Do not mind scripts that have no test file.
     #[arg(long)]
     allow_untested: bool,
+    /// Take the read-only members of Java strings and lists away from scripts, such as `isEmpty()` and `equalsIgnoreCase()`.
+    #[arg(long)]
+    no_java_members: bool,
     /// Form of the answer; with `json` one object a line.
     #[arg(long, short, value_enum, default_value_t = Output::Table)]
     pub(super) output: Output,
@@ -45,7 +48,7 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let found = find(&args.paths)?;
     let progress = progress(found.tests.len(), args.output);
-    let reports = run_files(&found.tests, &progress).await?;
+    let reports = run_files(&found.tests, !args.no_java_members, &progress).await?;
     progress.finish_and_clear();
     let untested: &[PathBuf] = if args.allow_untested { &[] } else { &found.untested };
     let passed = report::print(&reports, untested, args.output);
@@ -61,14 +64,14 @@ fn progress(files: usize, output: Output) -> ProgressBar {
 }
 
 /// Runs the files on a few sandboxes side by side; the reports come in the order of the files.
-async fn run_files(files: &[PathBuf], progress: &ProgressBar) -> anyhow::Result<Vec<FileReport>> {
+async fn run_files(files: &[PathBuf], java_members: bool, progress: &ProgressBar) -> anyhow::Result<Vec<FileReport>> {
     let queue: Arc<Mutex<VecDeque<PathBuf>>> = Arc::new(Mutex::new(files.iter().cloned().collect()));
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let mut benches = tokio::task::JoinSet::new();
     for _ in 0..cores.min(MAX_BENCHES).min(files.len()) {
         let (queue, progress) = (Arc::clone(&queue), progress.clone());
         benches.spawn(async move {
-            let bench = start_bench().await?;
+            let bench = start_bench(java_members).await?;
             let mut reports = Vec::new();
             while let Some(file) = next(&queue) {
                 reports.push(bench.run_file(&file).await);
@@ -90,11 +93,12 @@ fn next(queue: &Mutex<VecDeque<PathBuf>>) -> Option<PathBuf> {
     queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
 }
 
-async fn start_bench() -> anyhow::Result<Bench> {
+async fn start_bench(java_members: bool) -> anyhow::Result<Bench> {
     let http = Arc::new(SwitchedHttp::default());
     let mut config = SandboxConfig::new(process::worker_command()?);
     config.workers = 1;
     config.spares = 1;
+    config.java_members = java_members;
     config.http = Arc::clone(&http) as Arc<dyn sandbox::HttpBackend>;
     let sandbox = Sandbox::start(config).await.context("could not start a script worker")?;
     Ok(Bench { sandbox, http })

@@ -3,6 +3,8 @@
 //! Runs inside a savepoint of the writer; an error means that the savepoint is rolled back, so nothing here undoes
 //! anything.
 
+mod messages;
+
 use std::collections::BTreeMap;
 
 use engine::{
@@ -11,7 +13,7 @@ use engine::{
     revocation::{RevocationRule, Revocations, TokenFacts},
     token::TokenKind,
 };
-use protocol::{message::AdminMessage, object::ObjectKind};
+use protocol::object::ObjectKind;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -22,7 +24,7 @@ use super::{
     failed, read,
 };
 use crate::store::{
-    Committed, DeviceRow, Enrolment, Expect, MessageStatus, NewRevocation, Object, Op, StoreError, TokenRow,
+    Committed, DeviceRow, Enrolment, Expect, NewRevocation, Object, Op, StoreError, TokenRow,
     seal::{MasterKey, Place},
 };
 
@@ -356,60 +358,7 @@ impl<'a> Changes<'a> {
         let missing = StoreError::Missing { kind: ObjectKind::Appliance, id: appliance.uuid() };
         if written.rows_affected() == 0 { Err(missing) } else { Ok(()) }
     }
-
-    async fn post_message(&mut self, source: ApplianceId, message: &AdminMessage) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO admin_message (id, source, level, category, message, created, count, status)
-             VALUES (?, ?, ?, ?, ?, ?, 1, ?)
-             ON CONFLICT (source, message) DO UPDATE SET level = excluded.level, category = excluded.category,
-             created = excluded.created, count = count + 1,
-             status = CASE status WHEN 'Resolved' THEN 'Unresolved' ELSE status END",
-        )
-        .bind(Uuid::new_v4().as_bytes().to_vec())
-        .bind(source.uuid().as_bytes().to_vec())
-        .bind(message.level.as_str())
-        .bind(message.category.as_str())
-        .bind(message.message.as_str())
-        .bind(micros(self.now))
-        .bind(MessageStatus::Unresolved.as_str())
-        .execute(&mut *self.connection)
-        .await?;
-        sqlx::query(
-            "DELETE FROM admin_message WHERE id IN
-             (SELECT id FROM admin_message ORDER BY created DESC, rowid DESC LIMIT -1 OFFSET ?)",
-        )
-        .bind(MAX_MESSAGES)
-        .execute(&mut *self.connection)
-        .await?;
-        Ok(())
-    }
-
-    async fn set_message_status(&mut self, id: Uuid, status: MessageStatus) -> Result<(), StoreError> {
-        sqlx::query(
-            "UPDATE admin_message SET status = ?
-             WHERE message = (SELECT message FROM admin_message WHERE id = ?)",
-        )
-        .bind(status.as_str())
-        .bind(id.as_bytes().to_vec())
-        .execute(&mut *self.connection)
-        .await?;
-        Ok(())
-    }
-
-    async fn delete_messages(&mut self, only: Option<(String, ApplianceId)>) -> Result<(), StoreError> {
-        let query = match only {
-            None => sqlx::query("DELETE FROM admin_message"),
-            Some((message, source)) => sqlx::query("DELETE FROM admin_message WHERE message = ? AND source = ?")
-                .bind(message)
-                .bind(source.uuid().as_bytes().to_vec()),
-        };
-        query.execute(&mut *self.connection).await?;
-        Ok(())
-    }
 }
 
 /// `revoked_at` of a token that no rule covers.
 const NEVER: i64 = i64::MAX;
-
-/// Admin messages kept.
-const MAX_MESSAGES: i64 = 1000;

@@ -3,14 +3,15 @@
 mod calls;
 mod claims;
 mod values;
+mod writes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::scope::{BindingId, Holds, Scopes};
 use super::{Analysis, Doubt, names};
 use crate::script::tree::{
-    AssignOp, BinaryOp, Declarator, DeclareKind, EachTarget, Expr, ExprKind, Function, Item, Key, Pattern, Property,
-    Span, Stmt, StmtKind, Target, TemplatePart, Tree, UnaryOp,
+    BinaryOp, Declarator, DeclareKind, EachTarget, Expr, ExprKind, Function, Item, Key, Pattern, Span, Stmt, StmtKind,
+    Target, TemplatePart, Tree, UnaryOp,
 };
 
 /// State of one walk.
@@ -388,72 +389,6 @@ impl<'a> Walker<'a> {
                 Item::One(expr) | Item::Spread(expr) => self.expr(expr),
                 Item::Hole => {}
             }
-        }
-    }
-
-    fn property(&mut self, property: &Property, span: Span) {
-        match property {
-            Property::Value(Key::Name(name), value) => {
-                self.expr(value);
-                if names::is_guarded_member(name) {
-                    self.doubt(Some(value.span), "makes an object with a property that built-ins look for");
-                } else if names::is_builtin_member(name) {
-                    self.slot(value, value.span);
-                }
-            }
-            Property::Value(Key::Computed(key), value) => {
-                self.expr(key);
-                self.expr(value);
-                self.slot(value, value.span);
-            }
-            Property::Spread(value) => self.expr(value),
-            Property::Opaque => self.doubt(Some(span), "makes an object with accessors"),
-        }
-    }
-
-    fn assign(&mut self, op: Option<AssignOp>, target: &Target, value: &Expr) {
-        match target {
-            Target::Name(name) => self.assign_variable(op, name, value),
-            Target::Member { .. } | Target::Index { .. } => {
-                self.expr(value);
-                let kept = match op {
-                    None => Some(value),
-                    Some(AssignOp::Logical(_)) => {
-                        self.read_before(target);
-                        Some(value)
-                    }
-                    Some(AssignOp::Binary(_)) => None,
-                };
-                self.write(target, kept, value.span);
-            }
-            Target::Opaque => {
-                self.expr(value);
-                self.doubt(Some(value.span), "assigns a pattern");
-            }
-        }
-    }
-
-    fn assign_variable(&mut self, op: Option<AssignOp>, name: &str, value: &Expr) {
-        let Some(id) = self.scopes.resolve(name) else {
-            self.expr(value);
-            self.doubt(Some(value.span), "assigns a variable it does not declare");
-            return;
-        };
-        match op {
-            None | Some(AssignOp::Logical(_)) => self.flow(id, value),
-            Some(AssignOp::Binary(op)) => {
-                self.expr(value);
-                self.note_compound(id, op, value);
-            }
-        }
-    }
-
-    /// What `||=` and its like on a property answer may be what was there.
-    fn read_before(&mut self, target: &Target) {
-        match target {
-            Target::Member { name, .. } => self.foreign |= names::is_builtin_member(name),
-            Target::Index { index, .. } => self.key_read(index),
-            Target::Name(_) | Target::Opaque => {}
         }
     }
 

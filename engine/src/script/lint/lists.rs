@@ -8,7 +8,7 @@ use super::Finding;
 use super::paths::{Aliases, is_http_call};
 use crate::script::ScriptKind;
 use crate::script::tree::{
-    BinaryOp, EachTarget, Expr, ExprKind, Function, Item, Pattern, Position, Property, Stmt, StmtKind, Target, Tree,
+    BinaryOp, EachTarget, Expr, ExprKind, Function, Item, Pattern, Property, Stmt, StmtKind, Target, Tree,
 };
 use crate::script::visit::{self, Node};
 
@@ -290,17 +290,13 @@ fn is_fixed(expr: &Expr) -> bool {
 
 /// What the script itself returns, not functions inside it.
 fn returned(body: &[Stmt]) -> Vec<&Expr> {
-    let mut inner: BTreeSet<(Position, Position)> = BTreeSet::new();
-    let mut all = Vec::new();
-    visit::statements(body, &mut |node| match node {
-        Node::Function(function) => visit::statements(&function.body, &mut |node| {
-            if let Node::Stmt(Stmt { kind: StmtKind::Return(Some(value)), .. }) = node {
-                inner.insert((value.span.start, value.span.end));
+    let mut found = Vec::new();
+    for stmt in body {
+        visit::own_statements(stmt, &mut |stmt| {
+            if let StmtKind::Return(Some(value)) = &stmt.kind {
+                found.push(value);
             }
-        }),
-        Node::Stmt(Stmt { kind: StmtKind::Return(Some(value)), .. }) => all.push(value),
-        _ => {}
-    });
-    all.retain(|value| !inner.contains(&(value.span.start, value.span.end)));
-    all
+        });
+    }
+    found
 }

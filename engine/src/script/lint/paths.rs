@@ -51,6 +51,11 @@ impl Aliases {
         };
     }
 
+    /// What a variable stands for.
+    pub(super) fn named(&self, name: &str) -> Option<Path> {
+        self.0.get(name).cloned()
+    }
+
     /// Forgets a name that is declared anew.
     pub(super) fn forget(&mut self, name: &str) {
         self.0.remove(name);

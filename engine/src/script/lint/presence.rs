@@ -301,7 +301,7 @@ impl Walk<'_> {
                 ExprKind::String(name) => (object, name),
                 _ => return None,
             },
-            Target::Name(name) => return Some(vec![format!("@{name}").into()]),
+            Target::Name(name) => return self.known.aliases.named(name),
             Target::Opaque => return None,
         };
         let mut path = self.known.aliases.path(object)?;

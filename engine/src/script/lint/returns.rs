@@ -38,24 +38,13 @@ fn wants_answers(method: &str) -> bool {
 
 /// Whether the function, not one inside it, returns a value somewhere.
 fn answers(function: &Function) -> bool {
-    let mut inner = 0_usize;
-    let mut all = 0_usize;
-    visit::statements(&function.body, &mut |node| match node {
-        Node::Stmt(Stmt { kind: StmtKind::Return(Some(_)) | StmtKind::Throw(_) | StmtKind::Opaque, .. }) => all += 1,
-        Node::Function(within) => {
-            visit::statements(&within.body, &mut |node| {
-                if let Node::Stmt(Stmt {
-                    kind: StmtKind::Return(Some(_)) | StmtKind::Throw(_) | StmtKind::Opaque,
-                    ..
-                }) = node
-                {
-                    inner += 1;
-                }
-            });
-        }
-        _ => {}
-    });
-    all > inner
+    let mut found = false;
+    for stmt in &function.body {
+        visit::own_statements(stmt, &mut |stmt| {
+            found |= matches!(stmt.kind, StmtKind::Return(Some(_)) | StmtKind::Throw(_) | StmtKind::Opaque);
+        });
+    }
+    found
 }
 
 /// Whether nothing behind this statement is ever reached through it.
@@ -90,11 +79,7 @@ fn is_true(test: &Expr) -> bool {
 /// Whether some `break` or `continue` may leave the statement; of loops inside, one of theirs is taken for one of ours.
 fn breaks(body: &Stmt) -> bool {
     let mut found = false;
-    visit::statement(body, &mut |node| {
-        if let Node::Stmt(Stmt { kind: StmtKind::Break(_), .. }) = node {
-            found = true;
-        }
-    });
+    visit::own_statements(body, &mut |stmt| found |= matches!(stmt.kind, StmtKind::Break(_)));
     found
 }
 

@@ -117,3 +117,48 @@ fn quoted(text: &str, quote: char) -> usize {
     }
     text.len()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn unused(text: &str, made: &[&str], wanted: &[&str]) {
+        let made: Vec<String> = made.iter().map(|&name| name.to_owned()).collect();
+        let mut findings = Vec::new();
+        Source::read(text).check_secrets(&made, &mut findings);
+        let named: Vec<bool> =
+            findings.iter().zip(wanted).map(|(finding, name)| finding.message.contains(&format!("`{name}`"))).collect();
+        assert!(findings.len() == wanted.len() && named.iter().all(|named| *named), "{text}: {findings:?}");
+    }
+
+    #[test]
+    fn comments_are_told_from_texts() {
+        for (text, wanted) in [
+            ("a // b\nc /* d */ e", vec!["// b", "/* d */"]),
+            ("'//' + \"/*\" + `// ${1}` // x", vec!["// x"]),
+            ("var r = /\\/\\/[/*]/; // y", vec!["// y"]),
+            ("a / b // z", vec!["// z"]),
+            ("/* open", vec!["/* open"]),
+            ("'it\\'s' // q", vec!["// q"]),
+        ] {
+            assert_eq!(comments(text), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn secrets_that_nothing_uses_are_named() {
+        unused("// Needs secret: A\nvar x = '%SECRET:A%';", &[], &[]);
+        unused("// Needs secrets: A, B\nvar x = '%SECRET:A%';", &[], &["B"]);
+        unused("/*\n * Needs secret: A (for the directory)\n */", &[], &["A"]);
+        unused("var x = 1;", &["A"], &["A"]);
+        unused("var x = 'y'; // %SECRET:A%", &[], &["%SECRET:A%"]);
+        unused("// %SECRET:A%\nvar x = '%SECRET:A%';", &[], &[]);
+    }
+
+    #[test]
+    fn a_header_names_a_schedule() {
+        assert!(Source::read("// Needs schedule: 15m\n").names_a_schedule());
+        assert!(!Source::read("// a schedule would be good").names_a_schedule());
+    }
+}

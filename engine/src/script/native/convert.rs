@@ -4,7 +4,7 @@ use serde_json::{Map, Number, Value as Json};
 
 use super::statics;
 use super::texts;
-use super::value::{Object, Part, Value};
+use super::value::{Object, Part, Value, travelled};
 use crate::script::ScriptKind;
 
 /// Deepest nesting, most values and most bytes of text of a result that is converted here; all below the bounds of results.
@@ -47,7 +47,7 @@ impl Room {
     fn name(&mut self, item: &Value<'_>) -> Option<Json> {
         let text = match item {
             Value::Text(text) => (**text).to_owned(),
-            Value::Number(number) if !(*number == 0.0 && number.is_sign_negative()) => texts::of_number(*number)?,
+            Value::Number(number) if number.is_finite() => number.to_string(),
             _ => return None,
         };
         self.take(0, text.len())?;
@@ -94,8 +94,12 @@ impl Room {
             Value::Boolean(value) => Json::Bool(*value),
             Value::Number(number) => match texts::whole(*number) {
                 Some(whole) => Json::from(whole),
-                None if number.abs() > 9_007_199_254_740_000.0 => return None,
-                None => Number::from_f64(*number).map_or(Json::Null, Json::Number),
+                None if number.is_finite() && number.abs() > 9_007_199_254_740_000.0 => return None,
+                None => match Number::from_f64(*number) {
+                    // A worker's results travel as JSON text too, and reading that may move the last digit.
+                    Some(number) => Number::from_f64(travelled(&number)).map(Json::Number)?,
+                    None => Json::Null,
+                },
             },
             Value::Text(text) => {
                 self.take(depth, text.len())?;

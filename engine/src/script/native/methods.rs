@@ -397,7 +397,7 @@ fn date_method<'a>(time: f64, name: &str, args: &[Value<'a>]) -> Option<Value<'a
     Some(Value::Number(number as f64))
 }
 
-fn has_own(object: &Object<'_>, name: &str) -> bool {
+pub(super) fn has_own(object: &Object<'_>, name: &str) -> bool {
     match object {
         Object::Claims => Part::ALL.iter().any(|(known, _)| *known == name),
         Object::Part(_, members) => members.is_some_and(|members| members.contains_key(name)),

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use super::methods::has_own;
 use super::texts;
 use super::value::Value;
 use crate::script::tree::BinaryOp;
@@ -24,7 +25,19 @@ fn primitive_text(value: &Value<'_>) -> Option<String> {
         Value::Boolean(value) => Some(value.to_string()),
         Value::Number(number) => texts::of_number(*number),
         Value::Text(text) => Some((**text).to_owned()),
+        Value::Object(object) if !has_own(object, "toString") && !has_own(object, "valueOf") => {
+            Some("[object Object]".to_owned())
+        }
         Value::Uninitialised | Value::List(_) | Value::Object(_) | Value::Date(_) => None,
+    }
+}
+
+/// The value without an object around it, as comparisons want it.
+fn primitive<'a>(value: &Value<'a>) -> Option<Value<'a>> {
+    match value {
+        Value::List(_) | Value::Object(_) => Some(Value::made_text(text(value)?)),
+        Value::Date(time) => Some(Value::Number(*time)),
+        _ => Some(value.clone()),
     }
 }
 
@@ -60,11 +73,12 @@ pub(super) fn number(value: &Value<'_>) -> Option<f64> {
         Value::Number(number) => Some(*number),
         Value::Text(text) => texts::number(text),
         Value::Date(time) => Some(*time),
-        Value::Uninitialised | Value::List(_) | Value::Object(_) => None,
+        Value::List(_) | Value::Object(_) => texts::number(&text(value)?),
+        Value::Uninitialised => None,
     }
 }
 
-/// `===`; objects are not compared.
+/// `===`
 pub(super) fn strictly_equal(left: &Value<'_>, right: &Value<'_>) -> Option<bool> {
     Some(match (left, right) {
         (Value::Uninitialised, _) | (_, Value::Uninitialised) => return None,
@@ -72,7 +86,10 @@ pub(super) fn strictly_equal(left: &Value<'_>, right: &Value<'_>) -> Option<bool
         (Value::Boolean(left), Value::Boolean(right)) => left == right,
         (Value::Number(left), Value::Number(right)) => left == right,
         (Value::Text(left), Value::Text(right)) => **left == **right,
-        _ if left.is_object() && right.is_object() => return None,
+        (Value::List(left), Value::List(right)) => return left.is(right),
+        (Value::Object(left), Value::Object(right)) => left.is(right),
+        // Which date is which is not kept.
+        (Value::Date(_), Value::Date(_)) => return None,
         _ => false,
     })
 }
@@ -82,7 +99,11 @@ pub(super) fn loosely_equal(left: &Value<'_>, right: &Value<'_>) -> Option<bool>
     match (left, right) {
         (Value::Uninitialised, _) | (_, Value::Uninitialised) => None,
         _ if left.is_nullish() || right.is_nullish() => Some(left.is_nullish() && right.is_nullish()),
-        _ if left.is_object() || right.is_object() => None,
+        _ if left.is_object() && right.is_object() => strictly_equal(left, right),
+        // A date would be compared as a text.
+        (Value::Date(_), _) | (_, Value::Date(_)) => None,
+        _ if left.is_object() => loosely_equal(&primitive(left)?, right),
+        _ if right.is_object() => loosely_equal(left, &primitive(right)?),
         (Value::Text(_), Value::Text(_)) | (Value::Boolean(_), Value::Boolean(_)) => strictly_equal(left, right),
         _ => Some(number(left)? == number(right)?),
     }
@@ -117,7 +138,7 @@ pub(super) fn binary<'a>(op: BinaryOp, left: &Value<'a>, right: &Value<'a>) -> O
 }
 
 fn add<'a>(left: &Value<'a>, right: &Value<'a>) -> Option<Value<'a>> {
-    let is_text = |value: &Value<'_>| matches!(value, Value::Text(_) | Value::List(_));
+    let is_text = |value: &Value<'_>| matches!(value, Value::Text(_) | Value::List(_) | Value::Object(_));
     if is_text(left) || is_text(right) {
         let mut sum = text(left)?;
         sum.push_str(&text(right)?);
@@ -132,9 +153,9 @@ fn add<'a>(left: &Value<'a>, right: &Value<'a>) -> Option<Value<'a>> {
 
 /// A comparison; with something that is no number it is false.
 fn ordered<'a>(left: &Value<'_>, right: &Value<'_>, wanted: fn(Ordering) -> bool) -> Option<Value<'a>> {
-    let order = match (left, right) {
+    let order = match (&primitive(left)?, &primitive(right)?) {
         (Value::Text(left), Value::Text(right)) => Some(texts::compare(left, right)),
-        _ => number(left)?.partial_cmp(&number(right)?),
+        (left, right) => number(left)?.partial_cmp(&number(right)?),
     };
     Some(Value::Boolean(order.is_some_and(wanted)))
 }

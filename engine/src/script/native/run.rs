@@ -1,13 +1,15 @@
 //! Runs a program.
 
+mod access;
+
 use std::rc::Rc;
 
 use serde_json::Value as Json;
 
 use super::operators::{self, MAX_TEXT};
-use super::program::{Argument, Block, Code, Element, FunctionId, Node, Part as ObjectPart, Program, Slot, Step};
-use super::value::{List, Object, Part, Text, Value};
-use super::{convert, dates, methods, statics, texts};
+use super::program::{Block, Code, Element, FunctionId, Node, Part as ObjectPart, Program, Slot, Step};
+use super::value::{List, Object, Text, Value};
+use super::{convert, statics};
 use crate::script::tree::{AssignOp, LogicalOp, UnaryOp};
 
 /// Most steps of one run, those of its criteria included.
@@ -395,141 +397,6 @@ impl<'a> Run<'a, '_> {
             UnaryOp::Void => Ok(Value::Undefined),
             UnaryOp::BitNot => bail("a bit operator"),
         }
-    }
-
-    fn member(&mut self, object: &'a Node, name: &str, optional: bool) -> Result<Value<'a>, Stop> {
-        let object = self.eval(object)?;
-        if optional && object.is_nullish() {
-            return Err(Stop::Short);
-        }
-        self.property(&object, name)
-    }
-
-    /// A property that an object has itself, or the length of something; whatever prototypes have is not covered.
-    fn property(&self, object: &Value<'a>, name: &str) -> Result<Value<'a>, Stop> {
-        #[expect(clippy::cast_precision_loss, reason = "lengths are far below 2^53")]
-        let length = |length: usize| Ok(Value::Number(length as f64));
-        match object {
-            Value::Text(text) if name == "length" => length(texts::units(text)),
-            Value::List(list) if name == "length" => length(list.len()),
-            Value::Object(object) if !methods::is_inherited(name) => Ok(self.own(object, name)),
-            _ => bail("a property that is not exactly covered"),
-        }
-    }
-
-    /// A property of the object's own, `undefined` when it has none of the name.
-    pub(super) fn own(&self, object: &Object<'a>, name: &str) -> Value<'a> {
-        let found = match object {
-            Object::Claims => Part::ALL
-                .iter()
-                .find(|(known, _)| *known == name)
-                .map(|(name, part)| Value::Object(Object::Part(*part, self.dictionary(name)))),
-            Object::Part(_, members) => members.and_then(|members| members.get(name)).map(Value::from_claim),
-            Object::Claim(members) => members.get(name).map(Value::from_claim),
-            Object::Made(members) => members.iter().find(|(known, _)| **known == *name).map(|(_, value)| value.clone()),
-        };
-        found.unwrap_or(Value::Undefined)
-    }
-
-    fn dictionary(&self, name: &str) -> Option<&'a serde_json::Map<String, Json>> {
-        self.world.claims.get(name).and_then(Json::as_object)
-    }
-
-    fn index(&mut self, parts: &'a [Node; 2], optional: bool) -> Result<Value<'a>, Stop> {
-        let [object, index] = parts;
-        let object = self.eval(object)?;
-        if optional && object.is_nullish() {
-            return Err(Stop::Short);
-        }
-        let index = self.eval(index)?;
-        match (&object, &index) {
-            (Value::List(list), Value::Number(at)) => {
-                let at = exact(texts::whole(*at).and_then(|at| usize::try_from(at).ok()))?;
-                Ok(list.at(at).unwrap_or(Value::Undefined))
-            }
-            (Value::Text(text), Value::Number(at)) => {
-                let at = exact(texts::whole(*at).and_then(|at| usize::try_from(at).ok()))?;
-                if at >= texts::units(text) {
-                    return Ok(Value::Undefined);
-                }
-                let char = exact(texts::slice(text, at, at.saturating_add(1)))?.to_owned();
-                self.made(char)
-            }
-            (Value::Object(_), Value::Text(name)) => self.property(&object, name),
-            (Value::Object(_), Value::Number(at)) => {
-                let name = exact(texts::of_number(*at))?;
-                self.property(&object, &name)
-            }
-            _ => bail("a computed property that is not exactly covered"),
-        }
-    }
-
-    fn call(&mut self, function: FunctionId, ready: Option<Slot>, args: &'a [Node]) -> Result<Value<'a>, Stop> {
-        self.check_ready(ready)?;
-        let args = self.values(args)?;
-        self.deeper(|this| this.function(function, args))
-    }
-
-    fn check_ready(&self, ready: Option<Slot>) -> Result<(), Stop> {
-        match ready.map(|slot| self.variable(slot)).transpose()? {
-            None | Some(Value::Boolean(true)) => Ok(()),
-            Some(_) => bail("a function before its declaration"),
-        }
-    }
-
-    fn method(
-        &mut self,
-        object: &'a Node,
-        name: &'a str,
-        args: &'a [Argument],
-        optional: bool,
-    ) -> Result<Value<'a>, Stop> {
-        let object = self.eval(object)?;
-        if optional && object.is_nullish() {
-            return Err(Stop::Short);
-        }
-        let mut callback = None;
-        let mut values = Vec::new();
-        for (at, arg) in args.iter().enumerate() {
-            match arg {
-                Argument::Value(node) => values.push(self.eval(node)?),
-                Argument::Function { function, ready } if at == 0 => {
-                    self.check_ready(*ready)?;
-                    callback = Some(Callback::Own(*function));
-                }
-                Argument::Convert(convert) if at == 0 => callback = Some(Callback::Convert(*convert)),
-                Argument::Function { .. } | Argument::Convert(_) => return bail("a function as a later argument"),
-            }
-        }
-        let answer = match callback {
-            Some(callback) => self.with_callback(&object, name, &callback, &values)?,
-            None => self.without_callback(&object, name, &values)?,
-        };
-        self.counted(answer)
-    }
-
-    /// Calls a function as a built-in does.
-    pub(super) fn call_back(&mut self, callback: &Callback, args: Vec<Value<'a>>) -> Result<Value<'a>, Stop> {
-        match callback {
-            Callback::Own(function) => self.deeper(|this| this.function(*function, args)),
-            // Of all arguments the first alone counts for those that may stand here.
-            Callback::Convert(convert) => {
-                let answer = exact(convert.call(args.get(..1).unwrap_or_default(), self.now()))?;
-                self.counted(answer)
-            }
-        }
-    }
-
-    fn date(&mut self, time: Option<&'a Node>) -> Result<Value<'a>, Stop> {
-        let Some(time) = time else { return Ok(Value::Date(self.now())) };
-        let time = match self.eval(time)? {
-            Value::Number(time) => time,
-            Value::Text(text) => exact(dates::parse(&text))?,
-            Value::Date(time) => time,
-            _ => return bail("a date that is not exactly covered"),
-        };
-        exact(dates::parts(time))?;
-        Ok(Value::Date(time))
     }
 }
 

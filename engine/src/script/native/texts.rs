@@ -74,9 +74,10 @@ pub(super) fn number(text: &str) -> Option<f64> {
     if plain && is_decimal(digits) {
         return text.parse().ok();
     }
-    // A word of letters only, and not `Infinity`, is no number.
+    // A word of letters only is no number, nor is a text with a mark that no number has.
     let word = text.bytes().all(|byte| byte.is_ascii_alphabetic()) && text != "Infinity";
-    word.then_some(f64::NAN)
+    let marked = text.contains(|char: char| !(char.is_ascii_alphanumeric() || matches!(char, '+' | '-' | '.' | '_')));
+    (word || marked).then_some(f64::NAN)
 }
 
 fn is_decimal(text: &str) -> bool {
@@ -133,9 +134,24 @@ fn signed(text: &str) -> (bool, &str) {
     }
 }
 
-/// The text of a whole number below 2^53; none for any other.
+/// The text of a number; none where JavaScript writes it with an exponent.
 pub(super) fn of_number(number: f64) -> Option<String> {
-    whole(number).map(|number| number.to_string())
+    if number == 0.0 {
+        return Some("0".to_owned());
+    }
+    if number.is_nan() {
+        return Some("NaN".to_owned());
+    }
+    if number.is_infinite() {
+        return Some(if number > 0.0 { "Infinity" } else { "-Infinity" }.to_owned());
+    }
+    // Both write the fewest digits that say exactly this number.
+    (1e-6..1e21).contains(&number.abs()).then(|| number.to_string())
+}
+
+/// The place in a list or text that a number names; none for a number that names something else or nothing.
+pub(super) fn index(number: f64) -> Option<usize> {
+    whole(number).and_then(|at| usize::try_from(at).ok())
 }
 
 /// The whole number below 2^53 that this is.

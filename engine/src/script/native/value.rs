@@ -63,6 +63,16 @@ impl<'a> List<'a> {
         }
     }
 
+    /// Whether both are the very same list; empty claims cannot be told apart.
+    pub(super) fn is(&self, other: &Self) -> Option<bool> {
+        match (self, other) {
+            (Self::Claim([]), Self::Claim([])) => None,
+            (Self::Claim(left), Self::Claim(right)) => Some(std::ptr::eq(*left, *right)),
+            (Self::Made(left), Self::Made(right)) => Some(Rc::ptr_eq(left, right)),
+            (Self::Claim(_), Self::Made(_)) | (Self::Made(_), Self::Claim(_)) => Some(false),
+        }
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = Value<'a>> + '_ {
         (0..self.len()).filter_map(|index| self.at(index))
     }
@@ -77,6 +87,19 @@ pub(super) enum Object<'a> {
     Part(Part, Option<&'a Map<String, Json>>),
     Claim(&'a Map<String, Json>),
     Made(Rc<[(Text<'a>, Value<'a>)]>),
+}
+
+impl Object<'_> {
+    /// Whether both are the very same object.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Claims, Self::Claims) => true,
+            (Self::Part(left, _), Self::Part(right, _)) => left == right,
+            (Self::Claim(left), Self::Claim(right)) => std::ptr::eq(*left, *right),
+            (Self::Made(left), Self::Made(right)) => Rc::ptr_eq(left, right),
+            (Self::Claims | Self::Part(..) | Self::Claim(_) | Self::Made(_), _) => false,
+        }
+    }
 }
 
 /// One of the three dictionaries.
@@ -132,8 +155,8 @@ impl<'a> Value<'a> {
     }
 }
 
-/// The number that reaches a worker, where claims travel as JSON text.
-fn travelled(number: &serde_json::Number) -> f64 {
+/// The number that arrives at the other side of a worker's socket, where claims and results travel as JSON text.
+pub(super) fn travelled(number: &serde_json::Number) -> f64 {
     match number.as_i64() {
         #[expect(clippy::cast_precision_loss, reason = "what JavaScript does with such a number")]
         Some(whole) => whole as f64,

@@ -16,10 +16,8 @@ use crate::worker;
 
 /// Target, name and content of every seed.
 pub(super) fn all() -> Vec<(&'static str, String, Vec<u8>)> {
-    let scripts = SCRIPTS
-        .iter()
-        .enumerate()
-        .map(|(index, source)| ("admission", format!("{index:03}"), source.as_bytes().to_vec()));
+    let scripts = SCRIPTS.iter().map(|source| (*source).to_owned()).chain(deep());
+    let scripts = scripts.enumerate().map(|(index, source)| ("admission", format!("{index:03}"), source.into_bytes()));
     let frames = frames().into_iter().enumerate().map(|(index, bytes)| ("frames", format!("{index:03}"), bytes));
     let urls = urls().into_iter().enumerate().map(|(index, bytes)| ("broker_url", format!("{index:03}"), bytes));
     scripts.chain(frames).chain(urls).collect()
@@ -106,7 +104,8 @@ fn from_worker() -> Vec<FromWorker> {
             .take(2)
             .map(|failure: Result<Value, Failure>| FromWorker::Admission(Err(failure.unwrap_err()))),
     );
-    let trees = SCRIPTS.iter().filter_map(|source| worker::read_tree("s", source).ok()).take(24);
+    let sources = SCRIPTS.iter().take(36).map(|source| (*source).to_owned()).chain(deep());
+    let trees = sources.filter_map(|source| worker::read_tree("s", &source).ok());
     said.extend(trees.map(|tree| FromWorker::Admission(Ok(tree))));
     said.extend(calls().map(FromWorker::Call));
     said
@@ -145,6 +144,32 @@ fn calls() -> [HostCall; 7] {
         HostCall::CachePut { key: "k".into(), value: "[1]".into(), ttl: Duration::from_secs(60) },
         HostCall::Audit { text: "done".into() },
     ]
+}
+
+/// Scripts whose trees are as deep as trees may be, or a little deeper: the supervisor walks them on an ordinary stack.
+fn deep() -> impl Iterator<Item = String> {
+    let around =
+        |open: &str, close: &str, count: usize| format!("return {}1{};", open.repeat(count), close.repeat(count));
+    [
+        around("!", "", 190),
+        around("-(", ")", 190),
+        around("[", "]", 190),
+        around("{a:", "}", 190),
+        around("f(", ")", 190),
+        around("(function () { return ", "; })()", 60),
+        around("a[", "]", 190),
+        around("a ? b : ", "", 190),
+        around("`${", "}`", 95),
+        around("(x => ", ")", 95),
+        around("1 + ", "", 400),
+        around("a && ", "", 400),
+        format!("return a{};", ".b".repeat(190)),
+        format!("return claims.user.groups{};", ".map(g => g).filter(g => g)".repeat(60)),
+        format!("{}return 1;{}", "if (a) {".repeat(95), "}".repeat(95)),
+        format!("{}return 1;{}", "for (;;) { try {".repeat(60), "} catch (e) {} }".repeat(60)),
+        format!("{}{}", "var a = 1;".repeat(2_000), "return a;"),
+    ]
+    .into_iter()
 }
 
 /// The first byte lists networks; see [`super::super::broker_url`].

@@ -106,13 +106,13 @@ impl Runner {
         let instructions = before.saturating_sub(warm.realm.instructions_left());
         let result = super::within_budget(result, instructions, script, shared);
         let output = warm.realm.host.take_output();
-        let answered = super::unless_refused(result.clone(), &warm.realm, script);
         // A context in which a run was cut short may be in any state.
         let cut = result
             .as_ref()
             .is_err_and(|failure| matches!(failure.kind, FailureKind::Instructions | FailureKind::Crash));
+        let result = super::unless_refused(result, &warm.realm, script);
         self.warm = (!cut).then_some(warm);
-        Outcome { result: answered, output, instructions, lane: Lane::Warm }
+        Outcome { result, output, instructions, lane: Lane::Warm }
     }
 
     /// The compiled function of a warm script, closed over the functions of the criteria it calls.

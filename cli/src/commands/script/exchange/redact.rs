@@ -21,7 +21,7 @@ pub(in crate::commands::script) struct Redactor {
 }
 
 struct Hidden {
-    placeholder: String,
+    stand_in: String,
     value: Arc<Zeroizing<String>>,
     /// How the value is written in URLs, forms and JSON.
     forms: Vec<Zeroizing<String>>,
@@ -35,7 +35,7 @@ impl Redactor {
             .iter()
             .filter(|(_, value)| !value.is_empty())
             .map(|(name, value)| Hidden {
-                placeholder: format!("%SECRET:{name}%"),
+                stand_in: format!("%SECRET:{name}%"),
                 value: Arc::clone(value),
                 forms: forms(value),
             })
@@ -55,7 +55,7 @@ impl Redactor {
 
     /// The text with values instead of `%SECRET:NAME%`; names that are not known stay.
     pub(in crate::commands::script) fn reveal(&self, text: &str) -> String {
-        let reveal = |text: String, secret: &Hidden| text.replace(&secret.placeholder, &secret.value);
+        let reveal = |text: String, secret: &Hidden| text.replace(&secret.stand_in, &secret.value);
         self.secrets.iter().fold(text.to_owned(), reveal)
     }
 
@@ -63,7 +63,7 @@ impl Redactor {
         let mut text = text.to_owned();
         for secret in &self.secrets {
             for form in &secret.forms {
-                text = text.replace(form.as_str(), &secret.placeholder);
+                text = text.replace(form.as_str(), &secret.stand_in);
             }
         }
         text

@@ -1,6 +1,9 @@
 //! The form of a test file. Unknown keys are refused.
 
-use std::path::Path;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use engine::script::ScriptKind;
 use sandbox::{HttpFailure, HttpMethod};
@@ -63,7 +66,7 @@ struct ExchangeFile {
     method: String,
     url: String,
     #[serde(default)]
-    headers: std::collections::BTreeMap<String, String>,
+    headers: BTreeMap<String, String>,
     #[serde(default)]
     body: Option<String>,
     #[serde(default)]
@@ -156,6 +159,12 @@ impl TestFile {
     pub(in crate::commands::script) fn kind(&self, path: &Path) -> Result<ScriptKind, InputError> {
         let message = || format!("`{}` is no kind of script", self.kind.value);
         kind_named(&self.kind.value).ok_or_else(|| content(path, self.kind.referenced.line(), message()))
+    }
+
+    /// The secrets that cases make for the script.
+    pub(in crate::commands::script) fn secret_names(&self) -> Vec<String> {
+        let names: BTreeSet<&String> = self.cases.iter().flat_map(|case| case.value.secrets.keys()).collect();
+        names.into_iter().cloned().collect()
     }
 
     /// The cases, checked.

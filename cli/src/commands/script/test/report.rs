@@ -9,7 +9,7 @@ use super::case::{CaseReport, FileReport, Problem};
 use crate::{
     commands::script::{
         input::InputError,
-        report::{counts, milliseconds},
+        report::{counted, counts, milliseconds},
     },
     output::{Output, printable, say},
 };
@@ -69,15 +69,15 @@ fn print_text(reports: &[FileReport], untested: &[PathBuf], summary: &Summary) {
     }
     say!("");
     let mut parts = vec![
-        format!("{} test files", summary.files),
-        format!("{} cases passed", summary.cases - summary.failed),
+        counted(summary.files, "test file"),
+        format!("{} passed", counted(summary.cases - summary.failed, "case")),
         format!("{} failed", summary.failed),
     ];
     if summary.broken > 0 {
-        parts.push(format!("{} test files could not be read", summary.broken));
+        parts.push(format!("{} could not be read", counted(summary.broken, "test file")));
     }
     if summary.untested > 0 {
-        parts.push(format!("{} scripts without a test file", summary.untested));
+        parts.push(format!("{} without a test file", counted(summary.untested, "script")));
     }
     if summary.cases > 0 {
         parts.push(format!("runs: {}", counts(&summary.lanes)));
@@ -91,7 +91,7 @@ fn print_file(report: &FileReport, cases: &[CaseReport]) {
     let word = if failed == 0 { "ok     " } else { "FAILED " };
     let failures = if failed == 0 { String::new() } else { format!(", {failed} failed") };
     let file = printable(report.file.display().to_string());
-    say!("{word} {file}: {} cases{failures}, {:.1} ms", cases.len(), milliseconds(duration));
+    say!("{word} {file}: {}{failures}, {:.1} ms", counted(cases.len(), "case"), milliseconds(duration));
     for case in cases.iter().filter(|case| !case.problems.is_empty()) {
         say!("");
         say!("  {file}:{}: {}", case.line, printable(case.note.clone()));
@@ -101,8 +101,11 @@ fn print_file(report: &FileReport, cases: &[CaseReport]) {
 }
 
 fn print_broken(report: &FileReport, error: &InputError) {
-    let file = printable(report.file.display().to_string());
-    say!("FAILED  {file}: {}", printable(chain(error)));
+    let text = match error {
+        InputError::Content { .. } => error.to_string(),
+        other => format!("{}: {}", report.file.display(), chain(other)),
+    };
+    say!("FAILED  {}", printable(text));
 }
 
 fn chain(error: &InputError) -> String {

@@ -21,11 +21,6 @@ impl Known {
             ExprKind::Binary(op, left, right) => self.compared(*op, left, right, true),
             ExprKind::Call { callee, args, .. } => self.asked(callee, args),
             ExprKind::Assign { value, .. } => self.when_true(value),
-            ExprKind::Name(name) => {
-                let mut paths = self.implied.get(name).cloned().unwrap_or_default();
-                paths.extend(self.aliases.path(test));
-                paths
-            }
             _ => self.touched(test),
         }
     }
@@ -52,6 +47,11 @@ impl Known {
     fn touched(&self, expr: &Expr) -> Vec<Path> {
         match &expr.kind {
             ExprKind::Chain(inner) => self.touched(inner),
+            ExprKind::Name(name) => {
+                let mut paths = self.implied.get(name).cloned().unwrap_or_default();
+                paths.extend(self.aliases.path(expr));
+                paths
+            }
             ExprKind::Call { callee, .. } => match &callee.kind {
                 ExprKind::Member { object, .. } => self.touched(object),
                 _ => Vec::new(),
