@@ -116,18 +116,25 @@ fn limit_resources() -> bool {
 }
 
 static ARMED: AtomicBool = AtomicBool::new(false);
-static USED: AtomicIsize = AtomicIsize::new(0);
-static CAP: AtomicIsize = AtomicIsize::new(isize::MAX);
+/// The cap in force, in bytes.
+static CAP: AtomicIsize = AtomicIsize::new(isize::MAX / 2);
+/// What is left of it. INVARIANT: the cap less what was allocated since the worker was first armed.
+static ROOM: AtomicIsize = AtomicIsize::new(isize::MAX / 2);
 
 /// From here on the worker may allocate at most `cap` bytes beyond what it held when first armed.
 pub(super) fn arm_memory_cap(cap: u64) {
-    CAP.store(isize::try_from(cap).unwrap_or(isize::MAX), Ordering::Relaxed);
+    let cap = isize::try_from(cap).unwrap_or(isize::MAX / 2).min(isize::MAX / 2);
+    let before = CAP.swap(cap, Ordering::Relaxed);
+    ROOM.store(ROOM.load(Ordering::Relaxed).wrapping_add(cap.wrapping_sub(before)), Ordering::Relaxed);
     ARMED.store(true, Ordering::Relaxed);
 }
 
 /// Whether so much stays allocated between runs that an innocent one could hit the cap.
 pub(super) fn over_soft_cap(cap: u64) -> bool {
-    let used = || u64::try_from(USED.load(Ordering::Relaxed)).unwrap_or(0);
+    let used = || {
+        let used = CAP.load(Ordering::Relaxed).wrapping_sub(ROOM.load(Ordering::Relaxed));
+        u64::try_from(used).unwrap_or(0)
+    };
     if used() <= cap / 4 {
         return false;
     }
@@ -137,9 +144,9 @@ pub(super) fn over_soft_cap(cap: u64) -> bool {
 
 fn is_counting() -> bool {
     ARMED.store(true, Ordering::Relaxed);
-    let before = USED.load(Ordering::Relaxed);
+    let before = ROOM.load(Ordering::Relaxed);
     let probe = std::hint::black_box(vec![0_u8; 4096]);
-    let counted = USED.load(Ordering::Relaxed) != before;
+    let counted = ROOM.load(Ordering::Relaxed) != before;
     drop(probe);
     ARMED.store(false, Ordering::Relaxed);
     counted
@@ -153,23 +160,22 @@ fn is_counting() -> bool {
 pub struct WorkerAllocator;
 
 impl WorkerAllocator {
-    fn take(size: usize) {
+    /// Counts a change of so many bytes.
+    ///
+    /// Only the evaluating thread allocates, so a load and a store count as well as one locked instruction and cost less;
+    /// a context takes some ten thousand allocations.
+    #[inline]
+    fn count(taken: usize, given: usize) {
         if ARMED.load(Ordering::Relaxed) {
-            // Only the evaluating thread allocates, so a load and a store count as well as one locked instruction and cost less.
-            let used = USED.load(Ordering::Relaxed).wrapping_add_unsigned(size);
-            USED.store(used, Ordering::Relaxed);
-            if used > CAP.load(Ordering::Relaxed) || isize::try_from(size).is_err() {
+            let room = ROOM.load(Ordering::Relaxed).wrapping_sub_unsigned(taken).wrapping_add_unsigned(given);
+            ROOM.store(room, Ordering::Relaxed);
+            if room < 0 && taken > given {
                 exhausted();
             }
         }
     }
 
-    fn give(size: usize) {
-        if ARMED.load(Ordering::Relaxed) {
-            USED.store(USED.load(Ordering::Relaxed).wrapping_sub_unsigned(size), Ordering::Relaxed);
-        }
-    }
-
+    #[inline]
     fn checked(pointer: *mut u8) -> *mut u8 {
         if pointer.is_null() && ARMED.load(Ordering::Relaxed) {
             exhausted();
@@ -181,33 +187,37 @@ impl WorkerAllocator {
 // SAFETY: every method passes its arguments unchanged to the system allocator, which keeps the contract, and returns what it returned;
 // counting touches only atomics and never allocates or unwinds.
 unsafe impl GlobalAlloc for WorkerAllocator {
+    #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        Self::take(layout.size());
+        Self::count(layout.size(), 0);
         // SAFETY: the caller keeps the contract of `alloc`, which is the same one.
         Self::checked(unsafe { System.alloc(layout) })
     }
 
+    #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        Self::take(layout.size());
+        Self::count(layout.size(), 0);
         // SAFETY: the caller keeps the contract of `alloc_zeroed`, which is the same one.
         Self::checked(unsafe { System.alloc_zeroed(layout) })
     }
 
+    #[inline]
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        Self::give(layout.size());
+        Self::count(0, layout.size());
         // SAFETY: `pointer` came from this allocator, and so from the system's, with this layout.
         unsafe { System.dealloc(pointer, layout) }
     }
 
+    #[inline]
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        Self::give(layout.size());
-        Self::take(size);
+        Self::count(size, layout.size());
         // SAFETY: `pointer` came from this allocator, and so from the system's, with this layout; the caller vouches for `size`.
         Self::checked(unsafe { System.realloc(pointer, layout, size) })
     }
 }
 
 /// Tells the supervisor that memory ran out and ends the process without allocating.
+#[cold]
 fn exhausted() -> ! {
     ARMED.store(false, Ordering::Relaxed);
     // SAFETY: descriptor 0 is the worker's socket and stays open as long as the process lives.
