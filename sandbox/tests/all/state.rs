@@ -42,8 +42,8 @@ async fn a_shared_context_looks_like_a_new_one() {
     let sandbox = sandbox().await;
     for source in [
         "var f = function named(a, b) { return a; }; return { text: '' + f, name: '' + f.name, length: f.length };",
-        "try { claims.user.nothing.at; } catch (e) { return { text: String(e), stack: '' + e['st' + 'ack'], keys: Object.keys(e).join() }; }",
-        "try { null.x; } catch (e) { return { at: '' + e['lineNumber'], stack: '' + e['st' + 'ack'] }; } return {};",
+        "try { claims.user.nothing.at; } catch (e) { return { text: String(e), trace: '' + e['st' + 'ack'], keys: Object.keys(e).join() }; }",
+        "try { null.x; } catch (e) { return { at: '' + e['lineNumber'], trace: '' + e['st' + 'ack'] }; } return {};",
         "try { broken(claims); } catch (e) { print(String(e), '' + e['st' + 'ack']); } return true;",
         "print([1, 2].map(function (x) { return staff(claims) ? x : 0; })); return staff(claims);",
         "return { d: new Date('2026-01-05').getTime(), e: new Date('5 Jan 2026 10:00').getTime(), now: Date.now() };",
