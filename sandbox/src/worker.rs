@@ -1,7 +1,7 @@
-//! The worker process: reads requests from its socket, runs scripts one after the other, answers each.
+//! The worker process: reads requests from a pipe, runs scripts one after the other, answers each.
 //!
 //! It never opens anything: no file, no connection, no process. It trusts nothing a script does and expects to be killed at any moment.
-//! The socket is descriptor 0; its closing ends the worker.
+//! Requests come in at descriptor 0, whose closing ends the worker; descriptor 1 is the progress record and descriptor 2 takes the answers.
 
 mod confine;
 mod convert;
@@ -14,9 +14,8 @@ mod realm;
 mod runner;
 mod value;
 
+use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::rc::Rc;
 
@@ -36,21 +35,33 @@ pub(crate) const STACK: usize = 256 * 1024 * 1024;
 
 /// What the hidden `script-worker` subcommand calls, before it starts any thread or opens anything.
 pub fn worker_main() -> ExitCode {
-    confined(|socket, layers| serve(socket, layers).is_ok())
+    confined(|pipes, layers| serve(pipes, layers).is_ok())
 }
 
-/// Runs `inside` as a worker runs scripts: confined, with nothing but the socket to its supervisor and the isolation layers in force.
+/// The two pipes that connect a worker with its supervisor.
+///
+/// Pipes rather than a socket: reading from a socket wakes whoever could write to it, and a wake-up costs more than most scripts.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Pipes {
+    /// What the supervisor says; its closing ends the worker.
+    pub requests: File,
+    /// What the worker says.
+    pub answers: File,
+}
+
+/// Runs `inside` as a worker runs scripts: confined, with nothing but the pipes to its supervisor and the isolation layers in force.
 /// Apart from [`worker_main`], it is what shows from inside that nobody gets out.
 #[doc(hidden)]
-pub fn confined(inside: impl FnOnce(UnixStream, u32) -> bool + Send + 'static) -> ExitCode {
+pub fn confined(inside: impl FnOnce(Pipes, u32) -> bool + Send + 'static) -> ExitCode {
     confine::close_inherited();
-    let Ok(socket) = io::stdin().as_fd().try_clone_to_owned() else {
+    let Ok(pipes) = confine::take_pipes() else {
         return ExitCode::FAILURE;
     };
     let privileges = confine::drop_privileges();
     let evaluating = std::thread::Builder::new().name("scripts".to_owned()).stack_size(STACK).spawn(move || {
         let layers = confine::confine(privileges);
-        inside(UnixStream::from(socket), layers)
+        inside(pipes, layers)
     });
     match evaluating.map(std::thread::JoinHandle::join) {
         Ok(Ok(true)) => ExitCode::SUCCESS,
@@ -61,14 +72,14 @@ pub fn confined(inside: impl FnOnce(UnixStream, u32) -> bool + Send + 'static) -
 /// Why the worker stops serving.
 #[derive(Debug, thiserror::Error)]
 enum ServeError {
-    #[error("the socket failed")]
+    #[error("a pipe failed")]
     Io(#[from] io::Error),
     #[error("the supervisor sent nonsense")]
     Malformed(#[from] Malformed),
 }
 
-fn serve(socket: UnixStream, layers: u32) -> Result<(), ServeError> {
-    let channel = Rc::new(Channel::new(socket));
+fn serve(pipes: Pipes, layers: u32) -> Result<(), ServeError> {
+    let channel = Rc::new(Channel::new(pipes));
     let thread = rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
     channel.push(&FromWorker::Hello(Hello { thread, layers }))?;
     channel.flush()?;

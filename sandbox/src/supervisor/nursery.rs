@@ -4,14 +4,13 @@
 //! It alone waits for processes, so a process id in a [`Worker`] cannot have been given to somebody else.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{self, Read};
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream as StdStream;
-use std::process::{Child, Command, Stdio};
+use std::io::{self, PipeReader, Read};
+use std::process::{Child, Command};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::oneshot;
 
 use super::StartError;
@@ -22,7 +21,7 @@ use crate::config::WorkerCommand;
 use crate::wire::{FromWorker, Hello, Malformed, frame_length};
 
 /// How long a new worker may take to report.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+const HANDSHAKE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 /// First and longest pause after a worker could not be started.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 /// How long workers stay that a crowd of waiting ones had made necessary: the next crowd may be near, and starting one costs 5 ms.
@@ -172,23 +171,24 @@ fn source_of(error: &StartError) -> String {
 
 impl Starter {
     fn start(&self, orders: Sender<Order>) -> Result<Worker, StartError> {
-        let (ours, theirs) = StdStream::pair().map_err(StartError::Spawn)?;
+        let (their_requests, requests) = io::pipe().map_err(StartError::Spawn)?;
+        let (answers, their_answers) = io::pipe().map_err(StartError::Spawn)?;
         let progress = ProgressMemory::new().map_err(StartError::Spawn)?;
         let child = Command::new(&self.command.program)
             .args(&self.command.args)
             .env_clear()
             .current_dir("/")
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdin(their_requests)
             .stdout(progress.stdio().map_err(StartError::Spawn)?)
-            .stderr(Stdio::null())
+            .stderr(their_answers)
             .spawn()
             .map_err(StartError::Spawn)?;
         self.counters.spawned();
         let id = child.id();
         self.alive.lock().unwrap_or_else(PoisonError::into_inner).insert(id, child);
-        let worker = handshake(&ours).and_then(|hello| {
+        let worker = handshake(&answers).and_then(|hello| {
             let _entered = self.runtime.enter();
-            Worker::new(id, hello, ours, progress, orders)
+            Worker::new(id, hello, (requests.into(), answers.into()), progress, orders)
         });
         worker.map_err(|error| {
             bury(&self.alive, id);
@@ -211,12 +211,16 @@ fn stop(alive: &Alive) {
     children.into_iter().for_each(|id| bury(alive, id));
 }
 
-fn handshake(mut stream: &StdStream) -> io::Result<Hello> {
-    stream.set_read_timeout(Some(HANDSHAKE))?;
+/// Reads the greeting, which a worker writes at once and whole.
+fn handshake(mut answers: &PipeReader) -> io::Result<Hello> {
+    let mut polled = [PollFd::new(answers, PollFlags::IN)];
+    if poll(&mut polled, Some(&HANDSHAKE))? == 0 {
+        return Err(io::ErrorKind::TimedOut.into());
+    }
     let mut head = [0; 4];
-    stream.read_exact(&mut head)?;
+    answers.read_exact(&mut head)?;
     let mut body = vec![0; frame_length(head).map_err(invalid)?];
-    stream.read_exact(&mut body)?;
+    answers.read_exact(&mut body)?;
     match FromWorker::read(&body).map_err(invalid)? {
         FromWorker::Hello(hello) => Ok(hello),
         FromWorker::Answer(_) | FromWorker::Admission(_) | FromWorker::Call(_) | FromWorker::OutOfMemory => {

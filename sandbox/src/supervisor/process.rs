@@ -1,18 +1,18 @@
-//! One worker process as the supervisor holds it: its socket, its progress record, its clocks.
+//! One worker process as the supervisor holds it: its pipes, its progress record, its clocks.
 //!
 //! A [`Worker`] is used by one task at a time. Dropping it kills the process; the nursery buries it and keeps the number up.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixStream as StdStream;
 use std::process::Stdio;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
+use tokio::net::unix::pipe;
 use zeroize::Zeroizing;
 
 use super::nursery::Order;
@@ -20,6 +20,8 @@ use crate::wire::{FromWorker, Hello, Malformed, Progress, ToWorker, frame, frame
 
 /// Room made for each read; most answers of a batch come in one.
 const READ: usize = 16 * 1024;
+/// Room in the pipe for requests.
+const PIPE: usize = 256 * 1024;
 /// Largest buffer kept between batches.
 const KEEP: usize = 256 * 1024;
 
@@ -27,7 +29,8 @@ const KEEP: usize = 256 * 1024;
 pub(super) struct Worker {
     id: u32,
     hello: Hello,
-    stream: UnixStream,
+    requests: pipe::Sender,
+    answers: pipe::Receiver,
     progress: ProgressMemory,
     orders: Sender<Order>,
     /// What was sent last; it may hold secrets.
@@ -42,16 +45,17 @@ impl Worker {
     pub(super) fn new(
         id: u32,
         hello: Hello,
-        stream: StdStream,
+        (requests, answers): (OwnedFd, OwnedFd),
         progress: ProgressMemory,
         orders: Sender<Order>,
     ) -> io::Result<Self> {
-        stream.set_read_timeout(None)?;
-        stream.set_nonblocking(true)?;
+        // A system that allows no larger pipe costs a large batch some more wake-ups.
+        let _ = rustix::pipe::fcntl_setpipe_size(&requests, PIPE);
         Ok(Self {
             id,
             hello,
-            stream: UnixStream::from_std(stream)?,
+            requests: pipe::Sender::from_owned_fd(requests)?,
+            answers: pipe::Receiver::from_owned_fd(answers)?,
             progress,
             orders,
             sent: Zeroizing::default(),
@@ -72,10 +76,8 @@ impl Worker {
 
     /// Whether it is still there and says nothing unasked.
     pub(super) fn is_quiet(&self) -> bool {
-        let mut byte = [0];
-        let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
-        self.received.is_empty()
-            && matches!(rustix::net::recv(&self.stream, &mut byte[..], flags), Err(rustix::io::Errno::AGAIN))
+        let mut polled = [PollFd::new(&self.answers, PollFlags::IN)];
+        self.received.is_empty() && poll(&mut polled, Some(&Timespec::default())) == Ok(0)
     }
 
     /// A number for the next batch, unlike those of all before.
@@ -87,7 +89,7 @@ impl Worker {
     pub(super) async fn send(&mut self, message: &ToWorker<'_>) -> io::Result<()> {
         frame(&mut self.sent, |to| message.write(to))
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        self.stream.write_all(&self.sent).await
+        self.requests.write_all(&self.sent).await
     }
 
     /// The next frame. Giving up waiting loses nothing.
@@ -97,7 +99,7 @@ impl Worker {
                 return Ok(message);
             }
             let room = self.received.room().map_err(invalid)?;
-            if self.stream.read_buf(room).await? == 0 {
+            if self.answers.read_buf(room).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }

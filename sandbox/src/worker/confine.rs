@@ -11,14 +11,16 @@ mod filter;
 mod ruleset;
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::os::fd::{BorrowedFd, RawFd};
-use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicIsize, Ordering};
 
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, Signal, set_dumpable_behavior, set_parent_process_death_signal, setrlimit,
 };
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
+use super::Pipes;
 use crate::wire::FromWorker;
 
 /// Bits by which a worker reports the layers in force.
@@ -67,6 +69,20 @@ pub(super) fn close_inherited() {
             unsafe { rustix::io::close(descriptor) };
         }
     }
+}
+
+/// Number of the descriptor that takes the answers, for a place that must not allocate.
+static ANSWERS: AtomicI32 = AtomicI32::new(-1);
+
+/// The pipes that came as standard input and standard error.
+///
+/// What the C library or a panic prints must not get between the answers: standard error becomes a descriptor that cannot be written to.
+pub(super) fn take_pipes() -> io::Result<Pipes> {
+    let requests = io::stdin().as_fd().try_clone_to_owned()?;
+    let answers = io::stderr().as_fd().try_clone_to_owned()?;
+    ANSWERS.store(answers.as_raw_fd(), Ordering::Relaxed);
+    rustix::stdio::dup2_stderr(&requests)?;
+    Ok(Pipes { requests: requests.into(), answers: answers.into() })
 }
 
 /// Gives up rights for this thread and those it starts; answers the layers that took hold.
@@ -220,9 +236,12 @@ unsafe impl GlobalAlloc for WorkerAllocator {
 #[cold]
 fn exhausted() -> ! {
     ARMED.store(false, Ordering::Relaxed);
-    // SAFETY: descriptor 0 is the worker's socket and stays open as long as the process lives.
-    let socket = unsafe { BorrowedFd::borrow_raw(0) };
-    // A supervisor that cannot be told sees the process end, which is a failure as well.
-    let _ = rustix::io::write(socket, &FromWorker::OUT_OF_MEMORY_FRAME);
+    let answers = ANSWERS.load(Ordering::Relaxed);
+    if answers >= 0 {
+        // SAFETY: the descriptor is the worker's pipe for answers, which is never closed while a script can allocate.
+        let answers = unsafe { BorrowedFd::borrow_raw(answers) };
+        // A supervisor that cannot be told sees the process end, which is a failure as well.
+        let _ = rustix::io::write(answers, &FromWorker::OUT_OF_MEMORY_FRAME);
+    }
     std::process::abort()
 }

@@ -1,12 +1,14 @@
-//! The worker's end of the socket: answers out, requests in, and the calls of a running script in between.
+//! The worker's ends of the pipes: answers out, requests in, and the calls of a running script in between.
 //!
 //! INVARIANT: frames leave in the order they were pushed; a call leaves after every answer before it, and nothing leaves between a call and its reply.
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, Read, Write};
-use std::os::unix::net::UnixStream;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Write};
 
-use super::ServeError;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::{Pipes, ServeError};
 use crate::wire::{FromWorker, HostCall, HostReply, Malformed, ToWorker, frame, frame_length};
 
 /// Bytes of answers after which they are written before the batch ends.
@@ -18,17 +20,22 @@ pub(super) trait Link {
     fn call(&self, call: HostCall) -> HostReply;
 }
 
-/// The socket to the supervisor, and what still waits to be written to it.
+/// Room for requests that are read ahead; most come whole with one read.
+const READ: usize = 64 * 1024;
+
+/// The pipes to the supervisor, and what still waits to be written.
 pub(super) struct Channel {
-    socket: UnixStream,
+    requests: RefCell<BufReader<File>>,
+    answers: File,
     waiting: RefCell<Vec<u8>>,
     asked: Cell<bool>,
     frame: RefCell<Vec<u8>>,
 }
 
 impl Channel {
-    pub(super) fn new(socket: UnixStream) -> Self {
-        Self { socket, waiting: RefCell::default(), asked: Cell::new(false), frame: RefCell::default() }
+    pub(super) fn new(Pipes { requests, answers }: Pipes) -> Self {
+        let requests = RefCell::new(BufReader::with_capacity(READ, requests));
+        Self { requests, answers, waiting: RefCell::default(), asked: Cell::new(false), frame: RefCell::default() }
     }
 
     /// Takes a message to be written no later than the next [`Self::flush`].
@@ -46,34 +53,33 @@ impl Channel {
     pub(super) fn flush(&self) -> Result<(), ServeError> {
         let mut waiting = self.waiting.borrow_mut();
         if !waiting.is_empty() {
-            (&self.socket).write_all(&waiting)?;
+            (&self.answers).write_all(&waiting)?;
             waiting.clear();
         }
         Ok(())
     }
 
-    /// Reads one frame's body; false when the supervisor closed the socket.
+    /// Reads one frame's body; false when the supervisor closed the pipe.
     pub(super) fn receive(&self, body: &mut Vec<u8>) -> Result<bool, ServeError> {
+        let mut requests = self.requests.borrow_mut();
         let mut head = [0; 4];
-        match (&self.socket).read_exact(&mut head) {
+        match requests.read_exact(&mut head) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
             Err(error) => return Err(error.into()),
         }
         body.clear();
         body.resize(frame_length(head)?, 0);
-        (&self.socket).read_exact(body)?;
+        requests.read_exact(body)?;
         Ok(true)
     }
 
     /// Whether the next request is here already, so that idle work should wait.
     pub(super) fn has_work(&self) -> bool {
-        let mut byte = [0];
-        let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
-        match rustix::net::recv(&self.socket, &mut byte[..], flags) {
-            Ok(_) => true,
-            Err(error) => error != rustix::io::Errno::AGAIN,
-        }
+        let requests = self.requests.borrow();
+        let mut polled = [PollFd::new(requests.get_ref(), PollFlags::IN)];
+        // An error counts as work, so that reading finds it.
+        !requests.buffer().is_empty() || poll(&mut polled, Some(&Timespec::default())) != Ok(0)
     }
 
     /// Whether anything was asked since the last time this was.

@@ -21,17 +21,17 @@ struct Target {
     port: u16,
 }
 
-/// Confines the process as a worker, reads `parent address port` from the socket, and tries everything.
+/// Confines the process as a worker, reads `parent address port` from its input, and tries everything.
 pub fn main() -> ExitCode {
-    sandbox::confined(|mut socket, layers| {
+    sandbox::confined(|mut pipes, layers| {
         let mut told = String::new();
-        let read = Read::by_ref(&mut socket).take(256).read_to_string(&mut told);
+        let read = Read::by_ref(&mut pipes.requests).take(256).read_to_string(&mut told);
         let Some(target) = read.ok().and_then(|_| parse(&told)) else { return false };
         let mut report = format!("layers: {layers}\n");
         for (name, open) in attempts(&target) {
             report.push_str(&format!("{name}: {}\n", if open { "open" } else { "refused" }));
         }
-        socket.write_all(report.as_bytes()).is_ok()
+        pipes.answers.write_all(report.as_bytes()).is_ok()
     })
 }
 
