@@ -42,12 +42,18 @@ struct Args {
     /// `signin`: seconds per row and run, 4 when not given; `sandbox`: seconds per case, 60 when not given.
     #[arg(long)]
     seconds: Option<u64>,
+    /// `sandbox`: use all processors, not one.
+    #[arg(long)]
+    spread: bool,
 }
 
 fn main() -> Result<()> {
     let args = Args::parse();
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         bail!("another TLS provider is installed already");
+    }
+    if args.name == "sandbox" && !args.spread {
+        scripts::stay_on_one_processor()?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut report = Report::new(&args.name, args.output);

@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use boa_engine::object::builtins::JsFunction;
 use boa_engine::property::PropertyDescriptor;
 use boa_engine::{JsError, JsNativeError, JsResult, JsString, JsValue};
-use boa_gc::Gc;
 use engine::script::lanes::{Analysis, Lane};
 use engine::script::tree::Tree;
 use engine::script::{Failure, FailureKind};
@@ -71,7 +70,6 @@ struct Outcome {
 impl Runner {
     /// A runner whose scripts' calls go through `link`.
     pub(super) fn new(link: Rc<dyn Link>) -> Self {
-        collect_less_often();
         Self { read: HashMap::new(), read_bytes: 0, warm: None, spare: None, last_limits: None, link }
     }
 
@@ -219,16 +217,6 @@ impl Runner {
         });
         prepared.map_err(|error| failure::from_error(&error, script.name, &mut realm.context))
     }
-}
-
-/// Lets more garbage gather before it is collected: each collection looks at every prepared context, and there are two of them.
-///
-/// The collector has no setting for it, but widens its bound when much is alive while it collects, and never narrows it.
-fn collect_less_often() {
-    let ballast = Gc::new([[0_u64; 1024]; 256]);
-    // The next object finds the bound crossed.
-    let _next = Gc::new(0_u8);
-    drop(ballast);
 }
 
 /// Defines a global that loops do not show.
