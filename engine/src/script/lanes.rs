@@ -16,10 +16,14 @@
 //!   would break that: that there is a function among the script's values (it reads a property by a computed name that is no number, or by
 //!   the name of a built-in method, or uses a function of its own as a value, or calls a criterion), and that a value which may be
 //!   a function is put under such a name or under a computed one. Either alone is harmless; both together are a doubt;
-//! - what a computed name answers is never called, and prototypes, constructors and callers are not read by name.
+//! - what a computed name answers is never called, kept or handed on unless that name is a number, names put together are not read, and prototypes, constructors and callers are not read by name.
+//!
+//! The claims are what they were when the run began: a script that gives their name another meaning is in doubt, and so is one that
+//! uses `arguments`, which shares its elements with the parameters and exists undeclared.
 //!
 //! What a call of an own function answers is own when all its returns are; parameters never are.
 
+mod bound;
 mod names;
 mod scope;
 mod walk;

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::clock::Verdict;
 use super::metrics::outcome_code;
+use super::scrub::Veil;
 use super::session::{Active, ENDED, Killed, Session};
 use crate::http::{HttpCall, HttpFailure, HttpOutcome, HttpRequest};
 use crate::wire::{HostCall, HostReply, HttpCallWire};
@@ -25,6 +26,8 @@ const MAX_OTHER: u32 = 1000;
 const MAX_AUDIT: (usize, usize) = (16, 4096);
 /// Bytes of a URL in records.
 const MAX_URL: usize = 2048;
+/// Bytes that a run which names a secret may put into the cache.
+const MAX_CACHED: usize = 64 * 1024;
 
 /// What the run under way asked for.
 #[derive(Default)]
@@ -32,13 +35,31 @@ pub(super) struct Calls {
     http: Vec<HttpCall>,
     audit: Vec<String>,
     others: u32,
+    /// Keys and values that a run with a secret put into the cache, each one after the other.
+    cached: (String, String),
 }
 
 impl Calls {
     /// What goes into the record; the next run begins with nothing.
     pub(super) fn take(&mut self) -> (Vec<HttpCall>, Vec<String>) {
         self.others = 0;
+        self.cached = (String::new(), String::new());
         (std::mem::take(&mut self.http), std::mem::take(&mut self.audit))
+    }
+
+    /// Why a run that names a secret may not cache this; what it cached before is judged together with it.
+    fn refusal(&mut self, veil: &Veil, key: &str, value: &str) -> Option<&'static str> {
+        let (keys, values) = &mut self.cached;
+        let size = [&*keys, &*values, key, value].iter().map(|text| text.len()).fold(0, usize::saturating_add);
+        if size > MAX_CACHED {
+            return Some("a run that names a secret may put 64 KiB into the cache");
+        }
+        keys.push_str(key);
+        values.push_str(value);
+        let holds = veil.is_in_end(keys, key.len())
+            || veil.is_in_end(values, value.len())
+            || veil.is_in(&format!("{key}{value}"));
+        holds.then_some("the cache is shared: what a run that names a secret puts there must not hold the secret")
     }
 }
 
@@ -60,9 +81,9 @@ impl Session<'_> {
                 cache.find(&key).map_or(HostReply::Nothing, |value| HostReply::Cached(value.as_ref().to_owned()))
             }
             HostCall::CachePut { key, value, ttl } => {
-                let is_secret = |text: &str| self.hidden.is_some_and(|hidden| hidden.veil.is_in(text));
-                if is_secret(&key) || is_secret(&value) {
-                    HostReply::Invalid("the cache is shared and must not hold a secret".to_owned())
+                let refusal = self.hidden.and_then(|hidden| active.calls.refusal(&hidden.veil, &key, &value));
+                if let Some(text) = refusal {
+                    HostReply::Invalid(text.to_owned())
                 } else if cache.put(key, value, ttl) {
                     HostReply::Done
                 } else {
@@ -70,8 +91,8 @@ impl Session<'_> {
                 }
             }
             HostCall::Audit { mut text } => {
-                text.truncate(text.floor_char_boundary(MAX_AUDIT.1));
                 if active.calls.audit.len() < MAX_AUDIT.0 {
+                    self.cut(&mut text, MAX_AUDIT.1);
                     active.calls.audit.push(text);
                 }
                 HostReply::Done
@@ -121,9 +142,7 @@ impl Session<'_> {
     async fn carry_out(&mut self, active: &mut Active, call: HttpCallWire, time: Duration) -> HttpOutcome {
         let pool = &self.job.state.pool;
         let (method, mut url) = (call.method, shown(&call.url));
-        if let Some(hidden) = self.hidden {
-            hidden.veil.scrub(&mut url);
-        }
+        self.cut(&mut url, MAX_URL);
         let script = self.job.script(active.index).map(|(script, _)| Arc::clone(&script.name)).unwrap_or_default();
         let request = HttpRequest {
             method,
@@ -149,12 +168,22 @@ impl Session<'_> {
             HttpOutcome::Failed(_) | HttpOutcome::Refused(_) | HttpOutcome::Invalid(_) => (None, 0),
         };
         let code = outcome_code(&outcome);
+        // Whether a secret is spread over several URLs shows at the end of the run, when its record is made.
+        let logged = if self.hidden.is_some() { "[in the record: the script names a secret]" } else { url.as_str() };
         tracing::info!(
-            target: "script_http", %script, method = method.as_str(), %url, status, outcome = code, bytes,
+            target: "script_http", %script, method = method.as_str(), url = logged, status, outcome = code, bytes,
             duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX), "Script made an HTTP call"
         );
         active.calls.http.push(HttpCall { method, url, status, outcome: code, bytes, duration });
         outcome
+    }
+
+    /// Takes the secrets out of the text before it is cut, so that no part of one is left at its end.
+    fn cut(&self, text: &mut String, most: usize) {
+        match self.hidden {
+            Some(hidden) => hidden.veil.scrub_to(text, most),
+            None => text.truncate(text.floor_char_boundary(most)),
+        }
     }
 }
 
@@ -166,9 +195,7 @@ fn shown(url: &str) -> String {
     // A URL that can have no user has none to take away.
     let _ = url.set_username("");
     let _ = url.set_password(None);
-    let mut text = String::from(url);
-    text.truncate(text.floor_char_boundary(MAX_URL));
-    text
+    String::from(url)
 }
 
 #[cfg(test)]

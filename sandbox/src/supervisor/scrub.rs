@@ -1,13 +1,16 @@
 //! Keeps the values of secrets out of whatever a run leaves behind.
 //!
 //! A text first loses every spelling of a value that is known (as it is, escaped, percent-encoded, base64, hexadecimal, decimal codes, reversed).
-//! Then a copy of what is left, reduced to letters and digits in lower case, is searched for pieces of half a value's length; also every
+//! Then a copy of what is left, reduced to letters and digits in lower case, is searched for pieces of eight characters; also every
 //! second to eighth character of it, as somebody might print one with other characters in between. When a piece is found the whole text is withheld.
+//! All of it takes time linear in the text, for it runs between the tasks of a daemon.
 //! This stops accidents and the simple tricks; who may edit a script that names a secret can always do arithmetic with it, which is why
 //! a secret can be bound to origins.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -16,15 +19,29 @@ use zeroize::Zeroizing;
 
 use super::secret::Named;
 use crate::batch::RunRecord;
+use crate::config::{MAX_MESSAGE, MAX_OUTPUT};
 use crate::http::HttpCall;
 use engine::script::{Failure, FailureKind};
 
 /// Shortest spelling that is looked for in a reduced copy; shorter ones would be found in every text.
 const MIN_REDUCED: usize = 6;
-/// Shortest and longest piece that is looked for.
-const PIECE: (usize, usize) = (8, 64);
+/// Characters of a piece that is looked for, and of one spelled in codes, which take several characters for one.
+const PIECE: usize = 8;
+const CODED_PIECE: usize = 16;
 /// Most pieces of one spelling; of a longer one every so many is taken.
 const MAX_PIECES: usize = 512;
+/// Most secrets of one run.
+const MAX_SECRETS: usize = 8;
+/// Most bytes of text in the result of a run that names a secret.
+const MAX_RESULT: usize = 64 * 1024;
+/// Most bytes of what a run leaves that are judged together; of more everything is withheld.
+const MAX_TOGETHER: usize = 128 * 1024;
+/// Of a text that is going to be cut, this many times as much is looked at.
+const LOOKED_AT: usize = 4;
+/// Bytes before a new text that are looked at together with it, besides those of the longest spelling.
+const BEFORE: usize = 1024;
+/// Bytes at the beginning of a spelling by which it is found.
+const HEAD: usize = 4;
 /// Shortest value a result is searched for as it is.
 const MIN_IN_RESULT: usize = 4;
 /// Characters skipped at most between those of a value.
@@ -34,9 +51,17 @@ const WITHHELD: &str = "[withheld: it seems to hold a part of a secret]";
 
 /// The secrets of one run, ready to be recognised.
 pub(super) struct Veil {
+    /// The longest first.
     spellings: Vec<Spelling>,
-    /// Pieces of the reduced spellings, all of one length per set.
-    pieces: Vec<Pieces>,
+    /// Places of spellings by their first bytes, the longest first.
+    heads: HashMap<u32, Vec<usize>, Quick>,
+    /// Which heads there may be.
+    heads_seen: Filter,
+    /// Places of those too short to have a head.
+    tiny: Vec<usize>,
+    pieces: Pieces,
+    labels: Vec<String>,
+    too_many: bool,
 }
 
 /// One way to write one secret; compared without regard to case.
@@ -47,26 +72,39 @@ struct Spelling {
     label: String,
 }
 
-struct Pieces {
-    length: usize,
-    set: HashSet<Box<[u8]>>,
-}
-
 impl Veil {
-    /// Over these secrets.
+    /// Over these secrets; when there are too many, over none.
     pub(super) fn new(named: &Named) -> Self {
+        let too_many = named.len() > MAX_SECRETS;
         let mut spellings = Vec::new();
-        let mut pieces: Vec<Pieces> = Vec::new();
-        for (name, secret) in named {
-            for text in ways_to_write(&secret.value) {
-                add_pieces(&mut pieces, &reduced(&text));
+        let mut sets: Vec<(u128, HashSet<u128, Quick>)> = Vec::new();
+        let mut labels = Vec::new();
+        for (name, secret) in named.iter().filter(|_| !too_many) {
+            let label = format!("%SECRET:{name}%");
+            for (text, piece) in ways_to_write(&secret.value) {
+                add_pieces(&mut sets, &reduced(&text), piece);
                 let text = Zeroizing::new(text.to_ascii_lowercase().into_bytes());
-                spellings.push(Spelling { text, label: format!("%SECRET:{name}%") });
+                spellings.push(Spelling { text, label: label.clone() });
             }
+            labels.push(label);
         }
         // The longest goes first: a spelling may hold another one.
         spellings.sort_by_key(|spelling| std::cmp::Reverse(spelling.text.len()));
-        Self { spellings, pieces }
+        let mut heads: HashMap<u32, Vec<usize>, Quick> = HashMap::default();
+        let mut tiny = Vec::new();
+        for (at, spelling) in spellings.iter().enumerate() {
+            match head(&spelling.text) {
+                Some(head) => heads.entry(head).or_default().push(at),
+                None => tiny.push(at),
+            }
+        }
+        let heads_seen = Filter::new(heads.keys().map(|head| u64::from(*head)), heads.len());
+        Self { spellings, heads, heads_seen, tiny, pieces: Pieces::new(sets), labels, too_many }
+    }
+
+    /// What is wrong with the run, for a person, when it names more secrets than can be kept out of what it leaves.
+    pub(super) fn refusal(&self) -> Option<String> {
+        self.too_many.then(|| format!("the script and its criteria name more than {MAX_SECRETS} secrets"))
     }
 
     /// The text without the secrets.
@@ -74,43 +112,92 @@ impl Veil {
         if text.is_empty() {
             return;
         }
-        for spelling in &self.spellings {
-            replace(text, &spelling.text, &spelling.label);
-        }
-        let mut rest = text.clone();
-        self.spellings.iter().for_each(|spelling| rest = rest.replace(&spelling.label, " "));
-        if self.is_hidden_in(&rest) {
+        let is_withheld = match self.replaced(text) {
+            Replaced::Nothing => self.is_hidden_in(&self.without_labels(text)),
+            Replaced::Text(new) => {
+                *text = new;
+                self.is_hidden_in(&self.without_labels(text))
+            }
+            Replaced::TooMuch => true,
+        };
+        if is_withheld {
             WITHHELD.clone_into(text);
         }
+    }
+
+    /// The text without the secrets, cut to so many bytes.
+    pub(super) fn scrub_to(&self, text: &mut String, most: usize) {
+        let looked_at = most.saturating_mul(LOOKED_AT);
+        if text.len() > looked_at {
+            text.truncate(text.floor_char_boundary(looked_at));
+            self.drop_end(text);
+        }
+        self.scrub(text);
+        text.truncate(text.floor_char_boundary(most));
     }
 
     /// Whether the text holds a secret in any way that is known.
     pub(super) fn is_in(&self, text: &str) -> bool {
         let lower = text.to_ascii_lowercase();
-        let has = |spelling: &Spelling| {
-            spelling.text.len() >= MIN_IN_RESULT && find(lower.as_bytes(), &spelling.text).is_some()
-        };
-        self.spellings.iter().any(has) || self.is_hidden_in(text)
+        self.find(lower.as_bytes(), 0, &mut budget(text), MIN_IN_RESULT) != Found::Nothing || self.is_hidden_in(text)
+    }
+
+    /// The same for a text that follows another one which has been looked at.
+    pub(super) fn is_in_end(&self, all: &str, new: usize) -> bool {
+        let before = all.len().saturating_sub(new).saturating_sub(BEFORE + self.longest());
+        self.is_in(all.get(all.floor_char_boundary(before)..).unwrap_or(all))
     }
 
     /// Takes the secrets out of everything a run left, and the result when it holds one.
     pub(super) fn scrub_record(&self, record: &mut RunRecord) {
-        self.scrub(&mut record.output);
-        record.audit.iter_mut().for_each(|text| self.scrub(text));
-        record.claims_read.iter_mut().for_each(|text| self.scrub(text));
-        record.http_calls.iter_mut().for_each(|HttpCall { url, .. }| self.scrub(url));
-        match &mut record.result {
-            Err(failure) => self.scrub(&mut failure.message),
-            Ok(value) if self.is_in_value(value) => {
-                record.result = Err(Failure {
-                    kind: FailureKind::WrongResult,
-                    script: record.script.to_string(),
-                    message: "the result holds a secret".to_owned(),
-                    line: None,
-                    column: None,
-                });
+        // The worker may have cut it in the middle of a character.
+        if record.output.len() + char::MAX.len_utf8() >= MAX_OUTPUT {
+            self.drop_end(&mut record.output);
+        }
+        if let Err(failure) = &mut record.result
+            && failure.message.len() + char::MAX.len_utf8() >= MAX_MESSAGE
+        {
+            WITHHELD.clone_into(&mut failure.message);
+        }
+        texts_of(record).into_iter().for_each(|text| self.scrub(text));
+        self.judge_together(record);
+        let wrong = match &record.result {
+            Ok(value) if text_size(value, MAX_RESULT).is_none() => {
+                "the result of a run that names a secret is longer than 64 KiB"
             }
-            Ok(_) => {}
+            Ok(value) if self.is_in_value(value) => "the result holds a secret",
+            Ok(_) | Err(_) => return,
+        };
+        record.result = Err(Failure {
+            kind: FailureKind::WrongResult,
+            script: record.script.to_string(),
+            message: wrong.to_owned(),
+            line: None,
+            column: None,
+        });
+    }
+
+    /// Withholds all texts when a secret is spread over them.
+    fn judge_together(&self, record: &mut RunRecord) {
+        let mut texts = texts_of(record);
+        texts.retain(|text| !text.is_empty() && **text != WITHHELD);
+        if texts.len() < 2 {
+            return;
+        }
+        let size: usize = texts.iter().map(|text| text.len()).sum();
+        let is_spread = || {
+            let all: String = texts.iter().map(|text| text.as_str()).collect();
+            self.is_in(&self.without_labels(&all))
+        };
+        let is_spread_over_urls = |urls: &[HttpCall]| {
+            // What differs between the URLs stands in their paths.
+            let paths: String = urls.iter().map(|call| path(&call.url)).collect();
+            self.is_in(&self.without_labels(&paths))
+        };
+        if size > MAX_TOGETHER || is_spread() {
+            texts.into_iter().for_each(|text| WITHHELD.clone_into(text));
+        } else if record.http_calls.len() > 1 && is_spread_over_urls(&record.http_calls) {
+            texts_of(record).into_iter().filter(|text| !text.is_empty()).for_each(|text| WITHHELD.clone_into(text));
         }
     }
 
@@ -119,30 +206,274 @@ impl Veil {
             Value::Bool(_) | Value::Null => false,
             // The text of all, so that a secret spread over the parts of a list is found as well.
             Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
-                let mut all = String::new();
-                gather(value, &mut all);
-                self.is_in(&all) || self.is_in(&value.to_string())
+                let (mut all, mut values) = (String::new(), String::new());
+                gather(value, &mut all, true);
+                gather(value, &mut values, false);
+                self.is_in(&all) || (values.len() < all.len() && self.is_in(&values))
             }
         }
     }
 
     fn is_hidden_in(&self, text: &str) -> bool {
-        let plain: Vec<char> = text.chars().collect();
-        let reduced: Vec<char> = plain.iter().copied().filter(|char| char.is_alphanumeric()).collect();
-        let holds = |every: String| {
-            let every = self::reduced(&every);
-            self.pieces.iter().any(|pieces| every.windows(pieces.length).any(|piece| pieces.set.contains(piece)))
-        };
+        // Zeros stand for what is neither a letter nor a digit.
+        let mut plain = Vec::with_capacity(text.len());
+        normalise(text, |byte| plain.push(byte));
+        let reduced: Vec<u8> = plain.iter().copied().filter(|byte| *byte != 0).collect();
         // With every character of the value something else stands, or only with those that are letters and digits.
-        [plain, reduced].iter().any(|chars| {
-            (1..=MAX_STRIDE)
-                .any(|stride| (0..stride).any(|from| holds(chars.iter().skip(from).step_by(stride).collect())))
-        })
+        (1..=MAX_STRIDE).any(|stride| (0..stride).any(|from| self.pieces.are_in(&reduced, from, stride)))
+            || (reduced.len() < plain.len()
+                && (2..=MAX_STRIDE).any(|stride| (0..stride).any(|from| self.pieces.are_in(&plain, from, stride))))
+    }
+
+    fn longest(&self) -> usize {
+        self.spellings.first().map_or(0, |spelling| spelling.text.len())
+    }
+
+    /// Takes away what may be the beginning of a secret whose rest was cut off.
+    fn drop_end(&self, text: &mut String) {
+        let left = text.len().saturating_sub(self.longest());
+        text.truncate(text.floor_char_boundary(left));
+    }
+
+    fn without_labels<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let mut rest = Cow::Borrowed(text);
+        if text.contains("%SECRET:") {
+            self.labels.iter().for_each(|label| rest = Cow::Owned(rest.replace(label, " ")));
+        }
+        rest
+    }
+
+    fn replaced(&self, text: &str) -> Replaced {
+        let lower = text.to_ascii_lowercase();
+        let mut budget = budget(text);
+        let mut out = String::new();
+        let mut from = 0;
+        loop {
+            match self.find(lower.as_bytes(), from, &mut budget, 1) {
+                Found::Nothing if from == 0 => return Replaced::Nothing,
+                Found::Nothing => break,
+                Found::TooMuch => return Replaced::TooMuch,
+                Found::Spelling(at, spelling) => {
+                    let Some(spelling) = self.spellings.get(spelling) else { return Replaced::TooMuch };
+                    // A spelling is valid UTF-8, so a match begins and ends between characters.
+                    let Some(before) = text.get(from..at) else { return Replaced::TooMuch };
+                    out.push_str(before);
+                    out.push_str(&spelling.label);
+                    from = at + spelling.text.len();
+                }
+            }
+        }
+        out.push_str(text.get(from..).unwrap_or_default());
+        Replaced::Text(out)
+    }
+
+    fn stands_at(&self, rest: &[u8], place: usize, budget: &mut usize, least: usize) -> Option<usize> {
+        let spelling = &self.spellings.get(place)?.text;
+        // Long ones that begin alike would cost too much to compare at every place.
+        if rest.get(..2 * HEAD) == spelling.get(..2 * HEAD) {
+            *budget = budget.saturating_sub(spelling.len());
+        }
+        (*budget > 0 && spelling.len() >= least && rest.starts_with(spelling)).then_some(place)
+    }
+
+    /// The first place from `from` on where a spelling of at least so many bytes stands, and the longest that stands there.
+    fn find(&self, lower: &[u8], from: usize, budget: &mut usize, least: usize) -> Found {
+        for (at, window) in lower.windows(HEAD).enumerate().skip(from) {
+            let Some(first) = head(window) else { continue };
+            if *budget == 0 {
+                return Found::TooMuch;
+            }
+            if self.heads_seen.may_hold(u64::from(first))
+                && let Some(places) = self.heads.get(&first)
+            {
+                let rest = lower.get(at..).unwrap_or_default();
+                if let Some(found) = places.iter().find_map(|place| self.stands_at(rest, *place, budget, least)) {
+                    return Found::Spelling(at, found);
+                }
+            }
+            if !self.tiny.is_empty() && least < HEAD {
+                let rest = lower.get(at..).unwrap_or_default();
+                if let Some(found) = self.tiny.iter().find_map(|place| self.stands_at(rest, *place, budget, least)) {
+                    return Found::Spelling(at, found);
+                }
+            }
+        }
+        let ends = lower.len().saturating_sub(HEAD - 1).max(from)..lower.len();
+        for at in ends.filter(|_| least < HEAD) {
+            let rest = lower.get(at..).unwrap_or_default();
+            if let Some(found) = self.tiny.iter().find_map(|place| self.stands_at(rest, *place, budget, least)) {
+                return Found::Spelling(at, found);
+            }
+        }
+        if *budget == 0 { Found::TooMuch } else { Found::Nothing }
     }
 }
 
-/// The texts of a value one after the other, members' names first.
-fn gather(value: &Value, all: &mut String) {
+enum Replaced {
+    Nothing,
+    Text(String),
+    /// It would take too long to tell.
+    TooMuch,
+}
+
+#[derive(PartialEq, Eq)]
+enum Found {
+    Nothing,
+    /// Where, and the place of the spelling in the list.
+    Spelling(usize, usize),
+    TooMuch,
+}
+
+/// Bytes that may be compared for one text.
+fn budget(text: &str) -> usize {
+    text.len().saturating_mul(8) + 1024 * 1024
+}
+
+fn head(text: &[u8]) -> Option<u32> {
+    text.first_chunk::<HEAD>().map(|bytes| u32::from_le_bytes(*bytes))
+}
+
+/// All texts of a record but the result.
+fn texts_of(record: &mut RunRecord) -> Vec<&mut String> {
+    let RunRecord { output, audit, claims_read, http_calls, result, .. } = record;
+    let mut texts = vec![output];
+    texts.extend(audit);
+    texts.extend(http_calls.iter_mut().map(|call| &mut call.url));
+    texts.extend(claims_read);
+    texts.extend(result.as_mut().err().map(|failure| &mut failure.message));
+    texts
+}
+
+/// What follows the host in a URL.
+fn path(url: &str) -> &str {
+    let after = url.split_once("://").map_or(url, |(_, after)| after);
+    after.split_once('/').map_or("", |(_, path)| path)
+}
+
+/// Bytes of text in a value; nothing when there are more than `most`.
+fn text_size(value: &Value, most: usize) -> Option<usize> {
+    let size = match value {
+        Value::Null | Value::Bool(_) => 0,
+        Value::Number(_) => 8,
+        Value::String(text) => text.len(),
+        Value::Array(items) => {
+            items.iter().try_fold(0, |size, item| Some(size + text_size(item, most.checked_sub(size)?)?))?
+        }
+        Value::Object(members) => members.iter().try_fold(0, |size, (name, member)| {
+            let size = size + name.len();
+            Some(size + text_size(member, most.checked_sub(size)?)?)
+        })?,
+    };
+    (size <= most).then_some(size)
+}
+
+/// The pieces of all reduced spellings.
+struct Pieces {
+    /// Which shortest ends of pieces there may be.
+    ends: Filter,
+    /// What the filter looks at.
+    end: u64,
+    /// Pieces of one length each, with the mask of that length.
+    sets: Vec<(u128, HashSet<u128, Quick>)>,
+}
+
+impl Pieces {
+    fn new(sets: Vec<(u128, HashSet<u128, Quick>)>) -> Self {
+        let shortest = sets.iter().map(|(mask, _)| *mask).min().unwrap_or_default();
+        let end = low(shortest);
+        let count = sets.iter().map(|(_, set)| set.len()).sum();
+        let ends = Filter::new(sets.iter().flat_map(|(_, set)| set.iter().map(|piece| low(*piece) & end)), count);
+        Self { ends, end, sets }
+    }
+
+    /// Whether one stands in every so many bytes, zeros left out.
+    fn are_in(&self, bytes: &[u8], from: usize, stride: usize) -> bool {
+        if self.sets.is_empty() {
+            return false;
+        }
+        let (mut last, mut before) = (0_u64, 0_u64);
+        for byte in bytes.iter().skip(from).step_by(stride).filter(|byte| **byte != 0) {
+            before = (before << 8) | (last >> 56);
+            last = (last << 8) | u64::from(*byte);
+            if self.ends.may_hold(last & self.end) {
+                let all = (u128::from(before) << 64) | u128::from(last);
+                if self.sets.iter().any(|(mask, set)| set.contains(&(all & mask))) {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+}
+
+fn low(wide: u128) -> u64 {
+    u64::try_from(wide & u128::from(u64::MAX)).unwrap_or_default()
+}
+
+/// Says of most numbers that are not in a set that they are not.
+struct Filter {
+    bits: Vec<u64>,
+    shift: u32,
+}
+
+impl Filter {
+    fn new(numbers: impl Iterator<Item = u64>, count: usize) -> Self {
+        let words = count.saturating_div(2).max(32).next_power_of_two();
+        let mut filter = Self { bits: vec![0; words], shift: u64::BITS - words.trailing_zeros() };
+        for number in numbers {
+            let (word, bit) = filter.place(number);
+            if let Some(word) = filter.bits.get_mut(word) {
+                *word |= bit;
+            }
+        }
+        filter
+    }
+
+    fn place(&self, number: u64) -> (usize, u64) {
+        let mixed = number.wrapping_mul(MIX);
+        (usize::try_from(mixed >> self.shift).unwrap_or_default(), 1 << ((mixed >> 32) & 63))
+    }
+
+    fn may_hold(&self, number: u64) -> bool {
+        let (word, bit) = self.place(number);
+        self.bits.get(word).is_some_and(|word| word & bit != 0)
+    }
+}
+
+/// An odd number without a pattern.
+const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+
+type Quick = BuildHasherDefault<Mixer>;
+
+/// Hashes numbers of a set that nobody outside can add to.
+#[derive(Default)]
+struct Mixer(u64);
+
+impl Hasher for Mixer {
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 29)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(u64::from(number));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0.rotate_left(5) ^ number).wrapping_mul(MIX);
+    }
+
+    fn write_u128(&mut self, number: u128) {
+        self.write_u64(low(number));
+        self.write_u64(low(number >> 64));
+    }
+}
+
+/// The texts of a value one after the other, members' names first if they are wanted.
+fn gather(value: &Value, all: &mut String, with_names: bool) {
     match value {
         Value::Null | Value::Bool(_) => {}
         Value::Number(number) => {
@@ -150,16 +481,18 @@ fn gather(value: &Value, all: &mut String) {
             let _ = write!(all, "{number} ");
         }
         Value::String(text) => all.push_str(text),
-        Value::Array(items) => items.iter().for_each(|item| gather(item, all)),
+        Value::Array(items) => items.iter().for_each(|item| gather(item, all, with_names)),
         Value::Object(members) => members.iter().for_each(|(name, member)| {
-            all.push_str(name);
-            gather(member, all);
+            if with_names {
+                all.push_str(name);
+            }
+            gather(member, all, with_names);
         }),
     }
 }
 
-/// How a value may be written; the value itself comes first.
-fn ways_to_write(value: &str) -> Vec<Zeroizing<String>> {
+/// How a value may be written, with the length of the pieces to look for.
+fn ways_to_write(value: &str) -> Vec<(Zeroizing<String>, usize)> {
     if value.is_empty() {
         return Vec::new();
     }
@@ -173,8 +506,10 @@ fn ways_to_write(value: &str) -> Vec<Zeroizing<String>> {
         json.trim_matches('"').to_owned(),
         percent(bytes, |byte| byte.is_ascii_alphanumeric() || b"-_.!~*'()".contains(&byte)),
         percent(bytes, |byte| byte.is_ascii_alphanumeric() || b"-_.!~*'();/?:@&=+$,#".contains(&byte)),
-        percent(bytes, |_| false),
         percent(bytes, |byte| byte.is_ascii_alphanumeric() || b"-._*".contains(&byte)).replace("%20", "+"),
+    ];
+    let mut coded = vec![
+        percent(bytes, |_| false),
         value.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect(),
         bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect(),
         bytes.iter().map(|byte| format!("0x{byte:02x}")).collect(),
@@ -189,10 +524,14 @@ fn ways_to_write(value: &str) -> Vec<Zeroizing<String>> {
     base64_ways(bytes, &mut ways);
     let reversed: Vec<u8> = value.chars().rev().collect::<String>().into_bytes();
     base64_ways(&reversed, &mut ways);
-    ways.sort();
-    ways.dedup();
-    ways.retain(|way| !way.is_empty());
-    ways.into_iter().map(Zeroizing::new).collect()
+    let finished = |mut ways: Vec<String>, piece: usize| {
+        ways.sort();
+        ways.dedup();
+        ways.retain(|way| !way.is_empty());
+        ways.into_iter().map(move |way| (Zeroizing::new(way), piece))
+    };
+    coded.retain(|way| !ways.contains(way));
+    finished(ways, PIECE).chain(finished(coded, CODED_PIECE)).collect()
 }
 
 /// Base64 of the value wherever it stands in a longer text: the characters that depend on the value alone.
@@ -223,47 +562,43 @@ fn percent(bytes: &[u8], is_plain: impl Fn(u8) -> bool) -> String {
     text
 }
 
-/// Letters and digits alone, in lower case.
+/// Letters and digits alone, in lower case, a byte for each.
 fn reduced(text: &str) -> Zeroizing<Vec<u8>> {
-    let kept: String = text.chars().filter(|char| char.is_alphanumeric()).flat_map(char::to_lowercase).collect();
-    Zeroizing::new(kept.into_bytes())
+    let mut kept = Zeroizing::new(Vec::with_capacity(text.len()));
+    normalise(text, |byte| {
+        if byte != 0 {
+            kept.push(byte);
+        }
+    });
+    kept
 }
 
-fn add_pieces(pieces: &mut Vec<Pieces>, spelling: &[u8]) {
+/// Letters and digits in lower case, a byte for each, and a zero for every other character.
+fn normalise(text: &str, mut take: impl FnMut(u8)) {
+    for char in text.chars() {
+        match u8::try_from(char) {
+            Ok(byte) if byte.is_ascii_alphanumeric() => take(byte.to_ascii_lowercase()),
+            Ok(byte) if byte.is_ascii() => take(0),
+            _ if char.is_alphanumeric() => char.to_lowercase().for_each(|char| {
+                let [first, second, third, _] = u32::from(char).to_le_bytes();
+                take((first ^ second.rotate_left(3) ^ third) | 0x80);
+            }),
+            _ => take(0),
+        }
+    }
+}
+
+fn add_pieces(sets: &mut Vec<(u128, HashSet<u128, Quick>)>, spelling: &[u8], piece: usize) {
     if spelling.len() < MIN_REDUCED {
         return;
     }
-    let length = (spelling.len() / 2).clamp(PIECE.0, PIECE.1).min(spelling.len());
-    let windows = spelling.windows(length).step_by(spelling.len().div_ceil(MAX_PIECES)).map(Box::from);
-    match pieces.iter_mut().find(|pieces| pieces.length == length) {
-        Some(pieces) => pieces.set.extend(windows),
-        None => pieces.push(Pieces { length, set: windows.collect() }),
-    }
-}
-
-/// Replaces `what` (lower case) wherever it stands, in any case.
-fn replace(text: &mut String, what: &[u8], with: &str) {
-    let lower = text.to_ascii_lowercase();
-    if find(lower.as_bytes(), what).is_none() {
-        return;
-    }
-    let mut out = String::with_capacity(text.len());
-    let mut from = 0;
-    while let Some(at) = lower.as_bytes().get(from..).and_then(|rest| find(rest, what)) {
-        out.push_str(text.get(from..from + at).unwrap_or_default());
-        out.push_str(with);
-        from += at + what.len();
-    }
-    out.push_str(text.get(from..).unwrap_or_default());
-    *text = out;
-}
-
-fn find(text: &[u8], what: &[u8]) -> Option<usize> {
-    // Both are valid UTF-8, which makes a match begin and end between characters.
-    let (text, what) = (std::str::from_utf8(text).ok(), std::str::from_utf8(what).ok());
-    match (text, what) {
-        (Some(text), Some(what)) if !what.is_empty() => text.find(what),
-        _ => None,
+    let length = piece.min(spelling.len());
+    let number = |piece: &[u8]| piece.iter().fold(0_u128, |number, byte| (number << 8) | u128::from(*byte));
+    let mask = (0..length).fold(0_u128, |mask, _| (mask << 8) | 0xff);
+    let windows = spelling.windows(length).step_by(spelling.len().div_ceil(MAX_PIECES)).map(number);
+    match sets.iter_mut().find(|(other, _)| *other == mask) {
+        Some((_, set)) => set.extend(windows),
+        None => sets.push((mask, windows.collect())),
     }
 }
 
@@ -339,6 +674,120 @@ mod tests {
         }
         for value in [json!(true), json!(["10.0.0.1"]), json!({ "groups": ["a", "b"] })] {
             assert!(!veil.is_in_value(&value), "{value}");
+        }
+    }
+
+    fn record(output: &str, audit: &[&str], urls: &[&str], result: Value) -> RunRecord {
+        let call = |url: &&str| HttpCall {
+            method: crate::http::HttpMethod::Get,
+            url: (*url).to_owned(),
+            status: None,
+            outcome: "ok",
+            bytes: 0,
+            duration: std::time::Duration::ZERO,
+        };
+        RunRecord {
+            script: "s".into(),
+            result: Ok(result),
+            output: output.to_owned(),
+            duration: std::time::Duration::ZERO,
+            instructions: 0,
+            lane: engine::script::lanes::Lane::Fresh,
+            claims_read: Vec::new(),
+            http_calls: urls.iter().map(call).collect(),
+            audit: audit.iter().map(|text| (*text).to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn what_is_spread_over_fields_is_withheld() {
+        let veil = veil("abcdefghijklmnopqrst");
+        for mut spread in [
+            record("", &["abcdefg", "hijklmn", "opqrst"], &[], json!(true)),
+            record("abcdefg", &["hijklmn"], &[], json!(true)),
+            record("", &[], &["https://a.test/abcde", "https://a.test/fghij", "https://a.test/klmno"], json!(true)),
+        ] {
+            veil.scrub_record(&mut spread);
+            assert!(texts_of(&mut spread).iter().all(|text| text.is_empty() || **text == WITHHELD), "{spread:?}");
+        }
+        let mut honest = record("one", &["two"], &["https://a.test/b", "https://a.test/c"], json!(true));
+        let before = honest.clone();
+        veil.scrub_record(&mut honest);
+        assert_eq!(honest, before);
+        let names = json!({ "zz1": "abcd", "zz2": "efgh", "zz3": "ijkl" });
+        assert!(veil.is_in_value(&names));
+    }
+
+    #[test]
+    fn cut_texts_lose_their_end() {
+        let veil = veil("abcdefghijklmnopqrst");
+        let mut cut = record(&format!("{}-abcdefg\n", ". ".repeat(32 * 1024 - 5)), &[], &[], json!(true));
+        veil.scrub_record(&mut cut);
+        assert!(cut.output.len() > 60_000 && !cut.output.contains("abc"));
+        let mut text = format!("{}abcdefghijklmnopqrst", "-".repeat(14));
+        veil.scrub_to(&mut text, 20);
+        assert_eq!(text, format!("{}%SECRE", "-".repeat(14)));
+    }
+
+    #[test]
+    fn results_are_bounded() {
+        let mut long = record("", &[], &[], json!(["é ".repeat(22_000)]));
+        veil(VALUE).scrub_record(&mut long);
+        assert!(long.result.unwrap_err().message.contains("64 KiB"));
+    }
+
+    #[test]
+    fn too_many_are_refused() {
+        let secret =
+            |at: usize| Secret { value: Arc::new(Zeroizing::new(format!("value-{at}"))), allowed_origins: None };
+        let some = |count: usize| Veil::new(&(0..count).map(|at| (at.to_string().into(), secret(at))).collect());
+        assert!(some(8).refusal().is_none());
+        assert!(some(9).refusal().is_some_and(|text| text.contains('8')));
+    }
+
+    /// Measured in release at well under 5 ms; debug builds on a busy machine get a hundred times as much.
+    #[test]
+    fn much_text_and_many_secrets_take_little_time() {
+        let value = |at: usize| {
+            let hash = |part: usize| format!("{:016x}", Mixer::hashed(at * 100 + part));
+            (0..=at).map(hash).collect::<String>()
+        };
+        let secret = |at: usize| Secret { value: Arc::new(Zeroizing::new(value(at))), allowed_origins: None };
+        let veil = Veil::new(&(0..MAX_SECRETS).map(|at| (at.to_string().into(), secret(at))).collect());
+        let words = |salt: usize| {
+            // Letters that no hexadecimal text has.
+            let letter = |byte: u8| if byte % 16 == 0 { ' ' } else { char::from(b'g' + byte % 16) };
+            let mut text: String =
+                (0..8000).flat_map(|at| Mixer::hashed(at + salt).to_le_bytes()).map(letter).collect();
+            text.truncate(64_000);
+            text
+        };
+        let before = record(&words(1), &[], &[], json!([words(2)]));
+        let mut record = before.clone();
+        let started = std::time::Instant::now();
+        veil.scrub_record(&mut record);
+        let took = started.elapsed();
+        println!("took {took:?}");
+        assert!(record == before, "{:?}", record.result);
+        assert!(took < std::time::Duration::from_millis(500), "{took:?}");
+    }
+
+    #[test]
+    fn a_secret_of_one_letter_costs_no_more() {
+        let veil = veil(&format!("{}b", ". ".repeat(8000)));
+        let mut text = ". ".repeat(30_000);
+        let started = std::time::Instant::now();
+        veil.scrub(&mut text);
+        println!("repeated: {:?}", started.elapsed());
+        assert_eq!(text, WITHHELD);
+    }
+
+    impl Mixer {
+        fn hashed(number: usize) -> u64 {
+            let mut mixer = Self::default();
+            mixer.write_u64(number as u64 + 1);
+            mixer.write_u64(number as u64);
+            mixer.finish()
         }
     }
 }

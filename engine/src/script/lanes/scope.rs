@@ -25,26 +25,32 @@ pub(super) struct Holds {
     pub(super) numbers: bool,
     /// No function was ever assigned; a function may still come in where `own_values` is false.
     pub(super) no_function: bool,
+    /// Never what a computed name, a built-in's name or a criterion answered, any of which may be a built-in function.
+    pub(super) named: bool,
 }
 
 impl Holds {
     /// Nothing is known, as of a parameter.
     pub(super) const ANYTHING: Self =
-        Self { own_functions: false, own_values: false, numbers: false, no_function: true };
+        Self { own_functions: false, own_values: false, numbers: false, no_function: true, named: true };
+    /// What a computed name answered.
+    pub(super) const LOOKED_UP: Self = Self { named: false, ..Self::ANYTHING };
     /// Nothing was assigned yet.
-    pub(super) const NOTHING: Self = Self { own_functions: true, own_values: true, numbers: true, no_function: true };
+    pub(super) const NOTHING: Self =
+        Self { own_functions: true, own_values: true, numbers: true, no_function: true, named: true };
     /// A function of this script.
     pub(super) const OWN_FUNCTION: Self =
-        Self { own_functions: true, own_values: false, numbers: false, no_function: false };
+        Self { own_functions: true, own_values: false, numbers: false, no_function: false, named: true };
     /// A value without identity, or an object this run made, and no function.
     pub(super) const OWN_VALUE: Self =
-        Self { own_functions: false, own_values: true, numbers: false, no_function: true };
+        Self { own_functions: false, own_values: true, numbers: false, no_function: true, named: true };
     /// A number.
-    pub(super) const NUMBER: Self = Self { own_functions: false, own_values: true, numbers: true, no_function: true };
+    pub(super) const NUMBER: Self =
+        Self { own_functions: false, own_values: true, numbers: true, no_function: true, named: true };
 
     /// Not even that no function was assigned.
     pub(super) const UNSETTLED: Self =
-        Self { own_functions: false, own_values: false, numbers: false, no_function: false };
+        Self { own_functions: false, own_values: false, numbers: false, no_function: false, named: false };
 
     /// What holds for both.
     pub(super) fn and(self, other: Self) -> Self {
@@ -53,6 +59,7 @@ impl Holds {
             own_values: self.own_values && other.own_values,
             numbers: self.numbers && other.numbers,
             no_function: self.no_function && other.no_function,
+            named: self.named && other.named,
         }
     }
 }
@@ -64,6 +71,7 @@ pub(super) struct Scopes {
     bindings: Vec<Holds>,
     copies: Vec<(BindingId, BindingId)>,
     sums: Vec<(BindingId, BindingId)>,
+    keyed: Vec<(BindingId, BindingId)>,
 }
 
 impl Scopes {
@@ -114,6 +122,11 @@ impl Scopes {
         self.sums.push((target, source));
     }
 
+    /// Notes that `target` was assigned what stands under the computed name in `key`.
+    pub(super) fn element(&mut self, target: BindingId, key: BindingId) {
+        self.keyed.push((target, key));
+    }
+
     /// The variables that were assigned from `source`, or it from them.
     pub(super) fn copies(&self) -> &[(BindingId, BindingId)] {
         &self.copies
@@ -129,6 +142,7 @@ impl Scopes {
     /// Carries what was learned of variables to those that were assigned from them.
     pub(super) fn settle(&mut self) {
         let (copies, sums) = (std::mem::take(&mut self.copies), std::mem::take(&mut self.sums));
+        let keyed = std::mem::take(&mut self.keyed);
         for _ in 0..MAX_ROUNDS {
             let before = self.bindings.clone();
             for (target, source) in &copies {
@@ -137,6 +151,10 @@ impl Scopes {
             for (target, source) in &sums {
                 let numbers = self.holds(*source).numbers;
                 self.assign(*target, Holds { numbers, ..Holds::NOTHING });
+            }
+            for (target, key) in &keyed {
+                let named = self.holds(*key).numbers;
+                self.assign(*target, Holds { named, ..Holds::NOTHING });
             }
             if self.bindings == before {
                 return;

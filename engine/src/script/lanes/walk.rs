@@ -2,17 +2,32 @@
 
 mod calls;
 mod claims;
+mod kept;
 mod values;
 mod writes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::bound::Bound;
 use super::scope::{BindingId, Holds, Scopes};
 use super::{Analysis, Doubt, names};
 use crate::script::tree::{
     BinaryOp, Declarator, DeclareKind, EachTarget, Expr, ExprKind, Function, Item, Key, Pattern, Span, Stmt, StmtKind,
     Target, TemplatePart, Tree, UnaryOp,
 };
+
+/// Where what a function returns goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Answers {
+    /// Out of the run.
+    Script,
+    /// To who calls the function through a variable; stands for all that is returned there.
+    Variable(BindingId),
+    /// To a built-in that does no more than test it, make text of it or drop it.
+    Tested,
+    /// Anywhere.
+    Kept,
+}
 
 /// State of one walk.
 pub(super) struct Walker<'a> {
@@ -23,6 +38,7 @@ pub(super) struct Walker<'a> {
     /// Variables that are written to, with what the doubt would be.
     must_be_own: Vec<(BindingId, Span, &'static str)>,
     slots: Vec<values::Slot>,
+    kept: Vec<kept::Kept>,
     /// Whether some value may be a function that is not the script's own.
     foreign: bool,
     /// Variables read as values rather than called.
@@ -31,7 +47,7 @@ pub(super) struct Walker<'a> {
     number_keys: Vec<BindingId>,
     /// What the functions in a variable return, as an unnamed variable.
     returns: BTreeMap<BindingId, BindingId>,
-    current_returns: Option<BindingId>,
+    answers: Answers,
     doubt: Option<Doubt>,
     criteria: BTreeSet<Box<str>>,
     claims: BTreeSet<String>,
@@ -46,11 +62,12 @@ impl<'a> Walker<'a> {
             must_be_function: Vec::new(),
             must_be_own: Vec::new(),
             slots: Vec::new(),
+            kept: Vec::new(),
             foreign: false,
             values_read: Vec::new(),
             number_keys: Vec::new(),
             returns: BTreeMap::new(),
-            current_returns: None,
+            answers: Answers::Script,
             doubt: None,
             criteria: BTreeSet::new(),
             claims: BTreeSet::new(),
@@ -59,6 +76,14 @@ impl<'a> Walker<'a> {
 
     /// Walks the whole script.
     pub(super) fn script(&mut self, tree: &Tree) {
+        let bound = Bound::of(tree);
+        if bound.claims {
+            self.claims.insert("*".to_owned());
+            self.doubt(None, "gives the name of the claims another meaning");
+        }
+        if bound.arguments {
+            self.doubt(None, "uses the arguments object");
+        }
         self.scopes.enter();
         self.claims_binding = Some(self.scopes.declare("claims", Holds::ANYTHING));
         self.function_body(&tree.body);
@@ -117,19 +142,25 @@ impl<'a> Walker<'a> {
     fn statement(&mut self, stmt: &Stmt) {
         match &stmt.kind {
             StmtKind::Empty | StmtKind::Break(_) | StmtKind::Continue(_) => {}
-            StmtKind::Expr(expr) | StmtKind::Throw(expr) => self.expr(expr),
+            StmtKind::Expr(expr) => self.expr(expr),
+            StmtKind::Throw(expr) => {
+                self.expr(expr);
+                self.kept(expr);
+            }
             StmtKind::Return(value) => {
                 self.optional(value.as_ref());
-                if let (Some(returns), Some(value)) = (self.current_returns, value) {
-                    self.note(returns, value);
+                match (self.answers, value) {
+                    (Answers::Variable(returns), Some(value)) => self.note(returns, value),
+                    (Answers::Kept, Some(value)) => self.kept(value),
+                    _ => {}
                 }
             }
             StmtKind::Declare(_, list) => list.iter().for_each(|item| self.declarator(item)),
             // Its name is the variable that was declared around it, which the body may assign too.
             StmtKind::Function(function) => {
                 let returns = function.name.as_deref().and_then(|name| self.scopes.resolve(name));
-                let returns = returns.map(|id| self.returns_of(id));
-                self.function_inside(function, returns);
+                let answers = returns.map_or(Answers::Kept, |id| Answers::Variable(self.returns_of(id)));
+                self.function_inside(function, answers);
             }
             StmtKind::If { test, then, otherwise } => {
                 self.expr(test);
@@ -236,13 +267,13 @@ impl<'a> Walker<'a> {
                     if let Some(key) = &part.key {
                         self.pattern_key(key);
                     }
-                    self.optional(part.default.as_ref());
+                    self.default(part.default.as_ref());
                     self.pattern(&part.target);
                 }
             }
             Pattern::Array(parts) => {
                 for part in parts {
-                    self.optional(part.default.as_ref());
+                    self.default(part.default.as_ref());
                     if let Some(target) = &part.target {
                         self.pattern(target);
                     }
@@ -260,36 +291,42 @@ impl<'a> Walker<'a> {
             Key::Name(name) => self.foreign |= names::is_builtin_member(name),
             Key::Computed(expr) => {
                 self.expr(expr);
-                self.key_read(expr);
+                self.doubt(Some(expr.span), "binds a property by a computed name");
             }
         }
     }
 
     /// A function expression; inside, its name is a variable of its own.
-    fn function(&mut self, function: &Function, returns: Option<BindingId>) {
+    fn function(&mut self, function: &Function, answers: Answers) {
         self.scopes.enter();
         if let Some(name) = &function.name {
             let id = self.scopes.declare(name, Holds::OWN_FUNCTION);
             let inside = self.returns_of(id);
-            self.scopes.assign(inside, Holds::ANYTHING);
+            self.scopes.assign(inside, Holds::LOOKED_UP);
         }
-        self.function_inside(function, returns);
+        self.function_inside(function, answers);
         self.scopes.leave();
     }
 
-    fn function_inside(&mut self, function: &Function, returns: Option<BindingId>) {
-        let around = std::mem::replace(&mut self.current_returns, returns);
+    fn function_inside(&mut self, function: &Function, answers: Answers) {
+        let around = std::mem::replace(&mut self.answers, answers);
         self.scopes.enter();
         for param in &function.params {
             self.scopes.declare_pattern(&param.target, Holds::ANYTHING);
         }
         for param in &function.params {
-            self.optional(param.init.as_ref());
+            self.default(param.init.as_ref());
             self.pattern(&param.target);
         }
         self.function_body(&function.body);
         self.scopes.leave();
-        self.current_returns = around;
+        self.answers = around;
+    }
+
+    /// A value for a name that was declared to hold anything, which nothing more is noted of.
+    fn default(&mut self, value: Option<&Expr>) {
+        self.optional(value);
+        value.into_iter().for_each(|value| self.kept(value));
     }
 
     fn optional(&mut self, expr: Option<&Expr>) {
@@ -314,11 +351,14 @@ impl<'a> Walker<'a> {
                     }
                 }
             }
-            ExprKind::Array(items) => self.items(items),
+            ExprKind::Array(items) => {
+                self.items(items);
+                self.kept_items(items);
+            }
             ExprKind::Object(properties) => properties.iter().for_each(|property| self.property(property, expr.span)),
             ExprKind::Function(function) => {
                 self.foreign = true;
-                self.function(function, None);
+                self.function(function, Answers::Kept);
             }
             ExprKind::Unary(UnaryOp::TypeOf, operand) if matches!(operand.kind, ExprKind::Name(_)) => {
                 self.type_of(operand)

@@ -1,6 +1,7 @@
 //! From a tree to a program: names resolved, everything outside the subset refused with its place.
 
 mod expr;
+mod order;
 mod scopes;
 
 use std::collections::BTreeSet;
@@ -36,6 +37,7 @@ pub fn compile(
     kind: ScriptKind,
     criteria: &dyn Fn(&str) -> Option<Arc<Program>>,
 ) -> Result<Program, Reason> {
+    scopes::refuse_names(tree)?;
     let mut compiler = Compiler {
         scopes: Scopes::new(tree),
         criteria_by_name: criteria,
@@ -276,7 +278,7 @@ impl<'a> Compiler<'a> {
                 steps.push(Step::Set(ready, Node::Boolean(true)));
             }
             (Some(Binding::Variable(slot) | Binding::Constant(slot)), Some(init)) => {
-                let value = self.expr(init)?;
+                let value = self.whole(init)?;
                 steps.push(Step::Set(slot, value));
             }
             (Some(Binding::Variable(slot) | Binding::Constant(slot)), None) => {
@@ -291,13 +293,13 @@ impl<'a> Compiler<'a> {
 
     fn step(&mut self, stmt: &'a Stmt) -> Result<Step, Reason> {
         match &stmt.kind {
-            StmtKind::Expr(value) => Ok(Step::Expr(self.expr(value)?)),
+            StmtKind::Expr(value) => Ok(Step::Expr(self.whole(value)?)),
             StmtKind::Return(value) => {
-                let value = value.as_ref().map(|value| self.expr(value)).transpose()?;
+                let value = value.as_ref().map(|value| self.whole(value)).transpose()?;
                 Ok(Step::Return(value))
             }
             StmtKind::If { test, then, otherwise } => {
-                let test = self.expr(test)?;
+                let test = self.whole(test)?;
                 let then = Box::new(self.nested(then)?);
                 let otherwise = otherwise.as_deref().map(|otherwise| self.nested(otherwise)).transpose()?;
                 Ok(Step::If(test, then, otherwise.map(Box::new)))
@@ -320,6 +322,14 @@ impl<'a> Compiler<'a> {
         }
     }
 
+    /// An expression that is not part of another one.
+    fn whole(&mut self, expr: &'a Expr) -> Result<Node, Reason> {
+        if !order::is_plain(expr) {
+            return refuse(Some(expr.span), "uses a variable and assigns it in one expression");
+        }
+        self.expr(expr)
+    }
+
     /// A statement that is the body of another one.
     fn nested(&mut self, stmt: &'a Stmt) -> Result<Step, Reason> {
         let block = self.deeper(stmt.span, |this| this.lexical(std::slice::from_ref(stmt), false))?;
@@ -327,7 +337,7 @@ impl<'a> Compiler<'a> {
     }
 
     fn switch(&mut self, subject: &'a Expr, cases: &'a [Case]) -> Result<Step, Reason> {
-        let subject = self.expr(subject)?;
+        let subject = self.whole(subject)?;
         let around = std::mem::replace(&mut self.in_switch, true);
         self.scopes.enter();
         let mut fresh = Vec::new();
@@ -336,7 +346,12 @@ impl<'a> Compiler<'a> {
         }
         let mut compiled = Vec::new();
         for case in cases {
-            let test = case.test.as_ref().map(|test| self.expr(test)).transpose()?;
+            if let Some(test) = &case.test
+                && order::assigns(test)
+            {
+                return refuse(Some(test.span), "assigns in a case");
+            }
+            let test = case.test.as_ref().map(|test| self.whole(test)).transpose()?;
             compiled.push((test, self.steps(&case.body, false)?));
         }
         self.scopes.leave();

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::dates;
 use super::operators;
-use super::run::{Bail, Callback, Run, Stop};
+use super::run::{Bail, Callback, LEVELS, PER_STEP, Run, Stop};
 use super::texts;
 use super::value::{List, Object, Part, Text, Value};
 
@@ -109,13 +109,25 @@ impl<'a> Run<'a, '_> {
         name: &str,
         args: &[Value<'a>],
     ) -> Result<Value<'a>, Stop> {
+        for arg in args {
+            // Lists handed to a list are taken as they are.
+            let levels = if matches!(object, Value::List(_)) { 0 } else { LEVELS };
+            self.look(arg, levels)?;
+        }
         match object {
             Value::Text(text) => {
-                self.spend(text.len() / 64)?;
+                self.look(object, 0)?;
                 self.text_method(text, name, args)
             }
             Value::List(list) if list.len() <= MAX_LIST => {
-                self.spend(list.len())?;
+                let each = match (name, args) {
+                    ("indexOf" | "includes", [Value::Text(wanted)]) => 1 + wanted.len() / PER_STEP,
+                    _ => 1,
+                };
+                self.spend(list.len().saturating_mul(each))?;
+                if matches!(name, "containsText" | "join" | "toString") {
+                    self.look(object, LEVELS)?;
+                }
                 exact(list_method(list, name, args))
             }
             Value::Date(time) => exact(date_method(*time, name, args)),
@@ -170,7 +182,7 @@ impl<'a> Run<'a, '_> {
             "some" => Value::Boolean(false),
             "every" => Value::Boolean(true),
             "findIndex" => Value::Number(-1.0),
-            "filter" | "map" => Value::made_list(kept),
+            "filter" | "map" => exact(Value::made_list(kept))?,
             _ => Value::Undefined,
         })
     }
@@ -198,7 +210,7 @@ impl<'a> Run<'a, '_> {
             ("split", [Value::Text(separator)]) if !separator.is_empty() => {
                 self.spend(text.len())?;
                 let parts = text.split(&**separator).map(|part| Value::made_text(part.to_owned()));
-                return Ok(Value::made_list(parts.collect()));
+                return exact(Value::made_list(parts.collect()));
             }
             _ => return bail(),
         };
@@ -207,19 +219,22 @@ impl<'a> Run<'a, '_> {
     }
 
     fn object_method(&mut self, object: &Object<'a>, name: &str, args: &[Value<'a>]) -> Result<Value<'a>, Stop> {
-        if !matches!(self.own(object, name), Value::Undefined) {
+        if !matches!(self.own(object, name)?, Value::Undefined) {
             return bail();
         }
         match (object, name, args) {
-            (_, "hasOwnProperty", [Value::Text(name)]) => Ok(Value::Boolean(has_own(object, name))),
+            (_, "hasOwnProperty", [Value::Text(name)]) => {
+                self.search(object, name)?;
+                Ok(Value::Boolean(has_own(object, name)))
+            }
             (Object::Part(Part::User, _), "hasPassword", [Value::Text(suffix), Value::Number(minutes)]) => {
-                Ok(Value::Boolean(self.has_response("password", suffix, *minutes)))
+                Ok(Value::Boolean(self.has_response("password", suffix, *minutes)?))
             }
             (Object::Part(Part::User, _), "hasOtp", [Value::Text(suffix), Value::Number(minutes)]) => {
-                Ok(Value::Boolean(self.has_response("otp", suffix, *minutes)))
+                Ok(Value::Boolean(self.has_response("otp", suffix, *minutes)?))
             }
             (Object::Part(Part::User, _), "hasReason", [Value::Text(suffix), Value::Number(minutes)]) => {
-                Ok(Value::Boolean(self.has_response("reason", suffix, *minutes)))
+                Ok(Value::Boolean(self.has_response("reason", suffix, *minutes)?))
             }
             (Object::Part(Part::System, _), "inTimeRange", [Value::Text(from), Value::Text(to)]) => {
                 let (from, to) = (exact(time_of_day(from))?, exact(time_of_day(to))?);
@@ -229,11 +244,15 @@ impl<'a> Run<'a, '_> {
             }
             (Object::Part(Part::System, _), "isClientInNetwork", [Value::Text(network)]) => {
                 let network = exact(parse_network(network))?;
-                Ok(Value::Boolean(is_inside(&self.own(object, "clientSrcIP"), &network)))
+                let address = self.own(object, "clientSrcIP")?;
+                self.look(&address, 0)?;
+                Ok(Value::Boolean(is_inside(&address, &network)))
             }
             (Object::Part(Part::Device, _), "isClientInNetwork", [Value::Text(network)]) => {
                 let network = exact(parse_network(network))?;
-                match self.own(object, "clientIPs") {
+                let addresses = self.own(object, "clientIPs")?;
+                self.look(&addresses, 1)?;
+                match addresses {
                     Value::Undefined | Value::Null => Ok(Value::Boolean(false)),
                     Value::List(list) => Ok(Value::Boolean(list.iter().any(|each| is_inside(&each, &network)))),
                     _ => bail(),
@@ -244,16 +263,18 @@ impl<'a> Run<'a, '_> {
     }
 
     /// Whether the user answered the remedy of this suffix at most so many minutes ago (D 9.4).
-    fn has_response(&self, kind: &str, suffix: &str, minutes: f64) -> bool {
+    fn has_response(&mut self, kind: &str, suffix: &str, minutes: f64) -> Result<bool, Stop> {
         let listed = self.world.claims.get("responses").and_then(serde_json::Value::as_array);
+        let each = 4 + suffix.len() / PER_STEP;
+        self.spend(listed.map_or(0, |listed| listed.len().saturating_mul(each)))?;
         let now_secs = self.world.now_ms.div_euclid(1000);
-        listed.into_iter().flatten().any(|response| {
+        Ok(listed.into_iter().flatten().any(|response| {
             let text = |name: &str| response.get(name).and_then(serde_json::Value::as_str);
             let Some(at_secs) = response.get("at").and_then(serde_json::Value::as_i64) else { return false };
             let age = now_secs.saturating_sub(at_secs).max(0);
             let age_minutes = f64::from(u32::try_from(age).unwrap_or(u32::MAX)) / 60.0;
             text("kind") == Some(kind) && text("suffix") == Some(suffix) && age_minutes <= minutes
-        })
+        }))
     }
 }
 
@@ -353,7 +374,7 @@ fn list_method<'a>(list: &List<'a>, name: &str, args: &[Value<'a>]) -> Option<Va
                     single => items.push(single.clone()),
                 }
             }
-            Some(Value::made_list(items))
+            Value::made_list(items)
         }
         ("slice", _) => slice(list, args),
         ("valueOf", []) => Some(Value::List(list.clone())),
@@ -373,7 +394,7 @@ fn slice<'a>(list: &List<'a>, args: &[Value<'a>]) -> Option<Value<'a>> {
     };
     let (from, to) = (at(0, 0)?.clamp(0, length), at(1, length)?.clamp(0, length));
     let (from, count) = (usize::try_from(from).ok()?, usize::try_from(to.saturating_sub(from)).unwrap_or(0));
-    Some(Value::made_list(list.iter().skip(from).take(count).collect()))
+    Value::made_list(list.iter().skip(from).take(count).collect())
 }
 
 fn date_method<'a>(time: f64, name: &str, args: &[Value<'a>]) -> Option<Value<'a>> {

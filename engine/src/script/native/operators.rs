@@ -8,7 +8,7 @@ use super::value::Value;
 use crate::script::tree::BinaryOp;
 
 /// Most bytes one text may have.
-pub(super) const MAX_TEXT: usize = 256 * 1024;
+pub(super) const MAX_TEXT: usize = 64 * 1024;
 
 /// The text of a value, as template literals and `+` make it.
 pub(super) fn text(value: &Value<'_>) -> Option<String> {

@@ -2,22 +2,25 @@
 
 mod access;
 
-use std::rc::Rc;
-
 use serde_json::Value as Json;
 
 use super::operators::{self, MAX_TEXT};
 use super::program::{Block, Code, Element, FunctionId, Node, Part as ObjectPart, Program, Slot, Step};
 use super::value::{List, Object, Text, Value};
 use super::{convert, statics};
-use crate::script::tree::{AssignOp, LogicalOp, UnaryOp};
+use crate::script::tree::{AssignOp, BinaryOp, LogicalOp, UnaryOp};
 
 /// Most steps of one run, those of its criteria included.
-const MAX_STEPS: usize = 200_000;
+const MAX_STEPS: usize = 50_000;
 /// Most bytes of text that one run makes.
 const MAX_MADE: usize = 1024 * 1024;
 /// Deepest evaluation inside evaluation, so that any thread's stack is enough.
 const MAX_DEPTH: usize = 160;
+
+/// Bytes of text that one step looks at.
+pub(super) const PER_STEP: usize = 32;
+/// Levels of lists that are looked at when a list becomes a text.
+pub(super) const LEVELS: usize = 5;
 
 /// A run that is left to a worker: it met something that is not exactly covered, an exception, or a bound. It has done nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +56,10 @@ struct Budget {
 }
 
 fn run<'a>(program: &'a Program, world: World<'a>, budget: &mut Budget) -> Result<Value<'a>, Bail> {
+    match budget.steps.checked_sub(program.slots) {
+        Some(left) => budget.steps = left,
+        None => return Err(Bail("too many steps")),
+    }
     let slots = vec![Value::Uninitialised; program.slots];
     let mut run = Run { program, world, slots, budget };
     match run.function(0, Vec::new()) {
@@ -101,6 +108,7 @@ pub(super) struct Run<'a, 'b> {
 impl<'a> Run<'a, '_> {
     fn function(&mut self, id: FunctionId, args: Vec<Value<'a>>) -> Result<Value<'a>, Stop> {
         let code: &'a Code = exact(self.program.functions.get(id))?;
+        self.spend(code.vars.len().saturating_add(code.params.len()))?;
         for slot in &code.vars {
             self.set(*slot, Value::Undefined)?;
         }
@@ -127,6 +135,7 @@ impl<'a> Run<'a, '_> {
     }
 
     fn block(&mut self, block: &'a Block) -> Result<Flow<'a>, Stop> {
+        self.spend(block.fresh.len())?;
         for slot in &block.fresh {
             self.set(*slot, Value::Uninitialised)?;
         }
@@ -178,6 +187,7 @@ impl<'a> Run<'a, '_> {
         cases: &'a [(Option<Node>, Vec<Step>)],
     ) -> Result<Flow<'a>, Stop> {
         let subject = self.eval(subject)?;
+        self.spend(fresh.len().saturating_add(cases.len()))?;
         for slot in fresh {
             self.set(*slot, Value::Uninitialised)?;
         }
@@ -185,6 +195,7 @@ impl<'a> Run<'a, '_> {
         for (at, (test, _)) in cases.iter().enumerate() {
             let Some(test) = test else { continue };
             let test = self.eval(test)?;
+            self.compared(BinaryOp::StrictEqual, &subject, &test)?;
             if exact(operators::strictly_equal(&subject, &test))? {
                 start = Some(at);
                 break;
@@ -253,8 +264,7 @@ impl<'a> Run<'a, '_> {
             Node::Unary(op, operand) => self.unary(*op, operand),
             Node::Binary(op, left, right) => {
                 let (left, right) = (self.eval(left)?, self.eval(right)?);
-                let answer = exact(operators::binary(*op, &left, &right))?;
-                self.counted(answer)
+                self.binary(*op, &left, &right)
             }
             Node::Logical(op, left, right) => {
                 let left = self.eval(left)?;
@@ -282,8 +292,7 @@ impl<'a> Run<'a, '_> {
             }
             Node::Static(found, args) => {
                 let args = self.values(args)?;
-                let answer = exact(found.call(&args, self.now()))?;
-                self.counted(answer)
+                self.builtin(*found, &args)
             }
             Node::Date(time) => self.date(time.as_deref()),
         }
@@ -307,6 +316,46 @@ impl<'a> Run<'a, '_> {
         Ok(value)
     }
 
+    fn binary(&mut self, op: BinaryOp, left: &Value<'a>, right: &Value<'a>) -> Result<Value<'a>, Stop> {
+        self.compared(op, left, right)?;
+        let answer = exact(operators::binary(op, left, right))?;
+        self.counted(answer)
+    }
+
+    fn builtin(&mut self, found: statics::Static, args: &[Value<'a>]) -> Result<Value<'a>, Stop> {
+        if found.looks() {
+            args.iter().try_for_each(|arg| self.look(arg, LEVELS))?;
+        }
+        let answer = exact(found.call(args, self.now()))?;
+        self.counted(answer)
+    }
+
+    /// Takes what an operator looks at from the budget.
+    fn compared(&mut self, op: BinaryOp, left: &Value<'a>, right: &Value<'a>) -> Result<(), Stop> {
+        let levels = match op {
+            BinaryOp::StrictEqual | BinaryOp::StrictNotEqual => 0,
+            BinaryOp::Equal | BinaryOp::NotEqual if left.is_nullish() || right.is_nullish() => 0,
+            BinaryOp::Equal | BinaryOp::NotEqual if left.is_object() && right.is_object() => 0,
+            _ => LEVELS,
+        };
+        self.look(left, levels)?;
+        self.look(right, levels)
+    }
+
+    /// Takes from the budget what it costs to look at a value as a text, lists down to so many levels.
+    pub(super) fn look(&mut self, value: &Value<'a>, levels: usize) -> Result<(), Stop> {
+        match value {
+            Value::Text(text) if text.len() > MAX_TEXT => bail("too much text"),
+            Value::Text(text) => self.spend(text.len() / PER_STEP),
+            Value::List(list) if levels > 0 => {
+                self.spend(list.len())?;
+                list.iter().try_for_each(|item| self.look(&item, levels - 1))
+            }
+            Value::Object(object) if levels > 0 => self.spend(object.len()),
+            _ => Ok(()),
+        }
+    }
+
     fn values(&mut self, nodes: &'a [Node]) -> Result<Vec<Value<'a>>, Stop> {
         nodes.iter().map(|node| self.eval(node)).collect()
     }
@@ -316,8 +365,7 @@ impl<'a> Run<'a, '_> {
             None => self.eval(value)?,
             Some(AssignOp::Binary(op)) => {
                 let (before, value) = (self.variable(slot)?, self.eval(value)?);
-                let answer = exact(operators::binary(op, &before, &value))?;
-                self.counted(answer)?
+                self.binary(op, &before, &value)?
             }
             Some(AssignOp::Logical(op)) => {
                 let before = self.variable(slot)?;
@@ -334,7 +382,9 @@ impl<'a> Run<'a, '_> {
     }
 
     fn update(&mut self, slot: Slot, by: f64, prefix: bool) -> Result<Value<'a>, Stop> {
-        let before = exact(operators::number(&self.variable(slot)?))?;
+        let before = self.variable(slot)?;
+        self.look(&before, LEVELS)?;
+        let before = exact(operators::number(&before))?;
         self.set(slot, Value::Number(before + by))?;
         Ok(Value::Number(if prefix { before + by } else { before }))
     }
@@ -343,7 +393,11 @@ impl<'a> Run<'a, '_> {
         let mut text = String::new();
         for part in parts {
             let part = self.eval(part)?;
+            self.look(&part, LEVELS)?;
             text.push_str(&exact(operators::text(&part))?);
+            if text.len() > MAX_TEXT {
+                return bail("too much text");
+            }
         }
         self.made(text)
     }
@@ -361,7 +415,7 @@ impl<'a> Run<'a, '_> {
                 }
             }
         }
-        Ok(Value::made_list(items))
+        exact(Value::made_list(items))
     }
 
     fn object(&mut self, parts: &'a [ObjectPart]) -> Result<Value<'a>, Stop> {
@@ -370,7 +424,7 @@ impl<'a> Run<'a, '_> {
             match part {
                 ObjectPart::Named(name, node) => {
                     let value = self.eval(node)?;
-                    self.spend(members.len())?;
+                    self.spend(members.len().saturating_mul(1 + name.len() / PER_STEP))?;
                     put(&mut members, Text::Kept(name), value);
                 }
                 ObjectPart::Spread(node) => {
@@ -378,17 +432,22 @@ impl<'a> Run<'a, '_> {
                     if value.is_nullish() {
                         continue;
                     }
-                    let copied = exact(statics::members(&value))?;
-                    self.spend(copied.len().saturating_mul(members.len().saturating_add(copied.len())))?;
-                    copied.into_iter().for_each(|(name, value)| put(&mut members, name, value));
+                    self.look(&value, 1)?;
+                    for (name, value) in exact(statics::members(&value))? {
+                        self.spend(members.len().saturating_add(1).saturating_mul(1 + name.len() / PER_STEP))?;
+                        put(&mut members, name, value);
+                    }
                 }
             }
         }
-        Ok(Value::Object(Object::Made(Rc::from(members))))
+        exact(Value::made_object(members))
     }
 
     fn unary(&mut self, op: UnaryOp, operand: &'a Node) -> Result<Value<'a>, Stop> {
         let value = self.eval(operand)?;
+        if matches!(op, UnaryOp::Minus | UnaryOp::Plus) {
+            self.look(&value, LEVELS)?;
+        }
         match op {
             UnaryOp::Not => Ok(Value::Boolean(!value.truthy())),
             UnaryOp::Minus => Ok(Value::Number(-exact(operators::number(&value))?)),

@@ -71,6 +71,14 @@ impl Static {
         })
     }
 
+    /// Whether the answer depends on what the arguments are as texts or numbers, and not on their kind alone.
+    pub(super) fn looks(self) -> bool {
+        !matches!(
+            self,
+            Self::Boolean | Self::IsArray | Self::NumberIsInteger | Self::NumberIsNan | Self::NumberIsFinite
+        )
+    }
+
     /// Calls it; none where the answer is not exactly known here, or is an exception.
     pub(super) fn call<'a>(self, args: &[Value<'a>], now: f64) -> Option<Value<'a>> {
         let first = args.first().cloned().unwrap_or(Value::Undefined);
@@ -97,8 +105,8 @@ impl Static {
             }
             Self::NumberIsNan => Value::Boolean(matches!(first, Value::Number(number) if number.is_nan())),
             Self::NumberIsFinite => Value::Boolean(matches!(first, Value::Number(number) if number.is_finite())),
-            Self::Keys => Value::made_list(members(&first)?.into_iter().map(|(name, _)| Value::Text(name)).collect()),
-            Self::Values => Value::made_list(members(&first)?.into_iter().map(|(_, value)| value).collect()),
+            Self::Keys => Value::made_list(members(&first)?.into_iter().map(|(name, _)| Value::Text(name)).collect())?,
+            Self::Values => Value::made_list(members(&first)?.into_iter().map(|(_, value)| value).collect())?,
             Self::DateNow => Value::Number(now),
             Self::DateParse => match &first {
                 Value::Text(text) => Value::Number(dates::parse(text)?),

@@ -1,5 +1,7 @@
 //! Texts, numbers and dates as JavaScript has them; whole scripts are compared with the JavaScript engine in the sandbox's tests.
 
+mod hostile;
+
 use time::{Date, Month};
 
 use super::{Program, dates, texts};

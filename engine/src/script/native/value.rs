@@ -41,11 +41,48 @@ impl Deref for Text<'_> {
     }
 }
 
+/// Deepest nesting of lists and objects that a run makes; letting go of a value goes down all of it on the stack.
+const MAX_NESTING: u8 = 64;
+
+/// The parts of a list or an object that a run made.
+#[derive(Debug)]
+pub(super) struct Made<T> {
+    parts: Rc<[T]>,
+    /// How deep it nests, itself included; what is borrowed does not count.
+    depth: u8,
+}
+
+impl<T> Made<T> {
+    fn new(parts: Vec<T>, depth: impl Fn(&T) -> u8) -> Option<Self> {
+        let inner = parts.iter().map(depth).max().unwrap_or(0);
+        let depth = inner.checked_add(1).filter(|depth| *depth <= MAX_NESTING)?;
+        Some(Self { parts: parts.into(), depth })
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.parts, &other.parts)
+    }
+}
+
+impl<T> Clone for Made<T> {
+    fn clone(&self) -> Self {
+        Self { parts: Rc::clone(&self.parts), depth: self.depth }
+    }
+}
+
+impl<T> Deref for Made<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.parts
+    }
+}
+
 /// A list without holes.
 #[derive(Debug, Clone)]
 pub(super) enum List<'a> {
     Claim(&'a [Json]),
-    Made(Rc<[Value<'a>]>),
+    Made(Made<Value<'a>>),
 }
 
 impl<'a> List<'a> {
@@ -68,7 +105,7 @@ impl<'a> List<'a> {
         match (self, other) {
             (Self::Claim([]), Self::Claim([])) => None,
             (Self::Claim(left), Self::Claim(right)) => Some(std::ptr::eq(*left, *right)),
-            (Self::Made(left), Self::Made(right)) => Some(Rc::ptr_eq(left, right)),
+            (Self::Made(left), Self::Made(right)) => Some(left.is(right)),
             (Self::Claim(_), Self::Made(_)) | (Self::Made(_), Self::Claim(_)) => Some(false),
         }
     }
@@ -86,17 +123,27 @@ pub(super) enum Object<'a> {
     /// `claims.user` and its like, which have helpers; absent when the claims lack it.
     Part(Part, Option<&'a Map<String, Json>>),
     Claim(&'a Map<String, Json>),
-    Made(Rc<[(Text<'a>, Value<'a>)]>),
+    Made(Made<(Text<'a>, Value<'a>)>),
 }
 
 impl Object<'_> {
+    /// Number of members.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Claims => Part::ALL.len(),
+            Self::Part(_, members) => members.map_or(0, Map::len),
+            Self::Claim(members) => members.len(),
+            Self::Made(members) => members.len(),
+        }
+    }
+
     /// Whether both are the very same object.
     pub(super) fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Claims, Self::Claims) => true,
             (Self::Part(left, _), Self::Part(right, _)) => left == right,
             (Self::Claim(left), Self::Claim(right)) => std::ptr::eq(*left, *right),
-            (Self::Made(left), Self::Made(right)) => Rc::ptr_eq(left, right),
+            (Self::Made(left), Self::Made(right)) => left.is(right),
             (Self::Claims | Self::Part(..) | Self::Claim(_) | Self::Made(_), _) => false,
         }
     }
@@ -132,8 +179,23 @@ impl<'a> Value<'a> {
         Self::Text(Text::Made(text.into()))
     }
 
-    pub(super) fn made_list(items: Vec<Self>) -> Self {
-        Self::List(List::Made(items.into()))
+    /// None when it would nest too deep.
+    pub(super) fn made_list(items: Vec<Self>) -> Option<Self> {
+        Made::new(items, Self::depth).map(List::Made).map(Self::List)
+    }
+
+    /// None when it would nest too deep.
+    pub(super) fn made_object(members: Vec<(Text<'a>, Self)>) -> Option<Self> {
+        Made::new(members, |(_, value)| value.depth()).map(Object::Made).map(Self::Object)
+    }
+
+    /// Levels of lists and objects that a run made.
+    fn depth(&self) -> u8 {
+        match self {
+            Self::List(List::Made(made)) => made.depth,
+            Self::Object(Object::Made(made)) => made.depth,
+            _ => 0,
+        }
     }
 
     pub(super) fn is_nullish(&self) -> bool {

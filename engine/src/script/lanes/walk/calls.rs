@@ -1,6 +1,6 @@
 //! Calls: who may be called, and with what.
 
-use super::Walker;
+use super::{Answers, Walker};
 use crate::script::lanes::names;
 use crate::script::tree::{Expr, ExprKind, Item, Span};
 
@@ -9,8 +9,8 @@ impl Walker<'_> {
         match &callee.kind {
             ExprKind::Name(name) => self.call_name(name, args, callee.span),
             ExprKind::Function(function) => {
-                self.function(function, None);
-                self.items(args);
+                self.function(function, Answers::Kept);
+                self.handed(args);
             }
             ExprKind::Member { object, name, .. } => match self.global_object(object) {
                 Some(global) => self.call_static(global, name, args, span),
@@ -19,7 +19,7 @@ impl Walker<'_> {
             _ => {
                 self.doubt(Some(callee.span), "calls a value that is not known to be harmless");
                 self.expr(callee);
-                self.items(args);
+                self.handed(args);
             }
         }
     }
@@ -32,13 +32,13 @@ impl Walker<'_> {
                 if self.global_object(callee).is_some() && name.as_ref() == "Object" && args.is_empty() => {}
             _ => self.doubt(Some(callee.span), "constructs an object of a class that is not known"),
         }
-        self.items(args);
+        self.handed(args);
     }
 
     fn call_name(&mut self, name: &str, args: &[Item], span: Span) {
         if let Some(id) = self.scopes.resolve(name) {
             self.must_be_function.push((id, span));
-            self.items(args);
+            self.handed(args);
         } else if !names::is_reserved_global(name) && (self.is_criterion)(name) {
             self.criteria.insert(name.into());
             self.criterion_args(args);
@@ -59,6 +59,7 @@ impl Walker<'_> {
                 Item::One(expr) if self.is_claims(expr) => {}
                 Item::One(expr) | Item::Spread(expr) => {
                     self.expr(expr);
+                    self.kept(expr);
                     self.open_slot(expr.span);
                 }
                 Item::Hole => {}
@@ -71,23 +72,27 @@ impl Walker<'_> {
             ("JSON", "parse" | "stringify", _) => self.json_args(name, args, span),
             ("Object", "assign" | "freeze" | "preventExtensions" | "seal", [Item::One(target), ..]) => {
                 self.must_own(target, span, "changes an object it may not have made");
-                self.items(args);
+                self.handed(args);
             }
             ("Object", "create", [Item::One(Expr { kind: ExprKind::Null, .. })]) => {}
             ("Object", "fromEntries", _) => {
-                self.items(args);
+                self.handed(args);
                 self.open_slot(span);
             }
-            ("Array", "from", [Item::One(from)]) => self.expr(from),
+            ("Array", "from", [Item::One(_)]) => self.handed(args),
             ("Array", "from", [Item::One(from), Item::One(each)]) if self.is_function(each) => {
                 self.expr(from);
-                self.callback(each);
+                self.kept(from);
+                self.callback(each, false);
             }
             _ => {
                 if !names::is_pure_static(global, name) {
                     self.doubt(Some(span), "calls a built-in function that is not known to be harmless");
                 }
                 self.items(args);
+                if (global, name) == ("Array", "of") {
+                    self.kept_items(args);
+                }
             }
         }
     }
@@ -99,7 +104,7 @@ impl Walker<'_> {
         }
         for (at, arg) in args.iter().enumerate() {
             match arg {
-                Item::One(expr) if at == 1 && self.is_function(expr) => self.callback(expr),
+                Item::One(expr) if at == 1 && self.is_function(expr) => self.callback(expr, false),
                 Item::One(expr) if at == 1 && !is_inert(expr) && !matches!(expr.kind, ExprKind::Array(_)) => {
                     self.doubt(Some(span), "hands a value to a built-in that may call it");
                 }
@@ -112,13 +117,13 @@ impl Walker<'_> {
     fn call_method(&mut self, object: &Expr, name: &str, args: &[Item], span: Span) {
         self.receiver(object, name);
         if names::is_callback_method(name) || (name == "toSorted" && !args.is_empty()) {
-            self.callback_args(args, span);
+            self.callback_args(name, args, span);
         } else if names::is_own_mutator(name) {
             self.must_own(object, span, "changes a list or an object it may not have made");
             if name == "sort" && !args.is_empty() {
-                self.callback_args(args, span);
+                self.callback_args(name, args, span);
             } else {
-                self.items(args);
+                self.handed(args);
             }
         } else if matches!(name, "replace" | "replaceAll") {
             self.replace_args(args, span);
@@ -127,18 +132,31 @@ impl Walker<'_> {
                 self.doubt(Some(span), "calls a method that is not known to be harmless");
             }
             self.items(args);
+            if names::makes_array(name) || !self.is_of_claims(object) {
+                self.kept_items(args);
+            }
         }
     }
 
-    fn callback_args(&mut self, args: &[Item], span: Span) {
+    /// Arguments that the callee may keep.
+    fn handed(&mut self, args: &[Item]) {
+        self.items(args);
+        self.kept_items(args);
+    }
+
+    fn callback_args(&mut self, method: &str, args: &[Item], span: Span) {
         match args.split_first() {
             Some((Item::One(first), rest)) if self.is_function(first) => {
-                self.callback(first);
-                self.items(rest);
+                let tested = matches!(
+                    method,
+                    "every" | "filter" | "find" | "findIndex" | "findLast" | "findLastIndex" | "forEach" | "some"
+                );
+                self.callback(first, tested);
+                self.handed(rest);
             }
             _ => {
                 self.doubt(Some(span), "hands a value to a built-in that calls it");
-                self.items(args);
+                self.handed(args);
             }
         }
     }
@@ -148,10 +166,12 @@ impl Walker<'_> {
         match args {
             [Item::One(what), Item::One(by)] if self.is_function(by) => {
                 self.expr(what);
-                self.callback(by);
+                self.kept(what);
+                self.callback(by, true);
             }
             [Item::One(what), Item::One(by)] if is_inert(by) => {
                 self.expr(what);
+                self.kept(what);
                 self.expr(by);
             }
             _ => {
@@ -173,15 +193,20 @@ impl Walker<'_> {
         }
     }
 
-    /// Walks an expression that [`Self::is_function`] accepted.
-    fn callback(&mut self, expr: &Expr) {
+    /// Walks an expression that [`Self::is_function`] accepted; `tested` when what it answers goes nowhere.
+    fn callback(&mut self, expr: &Expr, tested: bool) {
         match &expr.kind {
             ExprKind::Name(name) => {
                 if let Some(id) = self.scopes.resolve(name) {
                     self.must_be_function.push((id, expr.span));
+                    if !tested {
+                        self.kept_returns(id, expr.span);
+                    }
                 }
             }
-            ExprKind::Function(function) => self.function(function, None),
+            ExprKind::Function(function) => {
+                self.function(function, if tested { Answers::Tested } else { Answers::Kept });
+            }
             _ => self.expr(expr),
         }
     }

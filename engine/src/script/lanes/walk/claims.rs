@@ -51,8 +51,19 @@ impl Walker<'_> {
     /// Whether the expression is the script's claims as it got them.
     pub(super) fn is_claims(&self, expr: &Expr) -> bool {
         match &expr.kind {
-            ExprKind::Name(name) => self.claims_binding.is_some() && self.scopes.resolve(name) == self.claims_binding,
+            ExprKind::Name(name) => {
+                // A script that gives the name another meaning is in doubt.
+                self.claims_binding.is_some() && self.scopes.resolve(name) == self.claims_binding
+            }
             _ => false,
+        }
+    }
+
+    /// Whether the expression is a part of the claims, which has only built-in methods.
+    pub(super) fn is_of_claims(&self, expr: &Expr) -> bool {
+        match &expr.kind {
+            ExprKind::Chain(inner) => self.is_of_claims(inner),
+            _ => self.is_claims(expr) || self.claims_path(expr).is_some(),
         }
     }
 

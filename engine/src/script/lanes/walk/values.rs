@@ -1,6 +1,6 @@
 //! Where values come from and where they go: which variables hold only what the run made, and where functions could be as values.
 
-use super::Walker;
+use super::{Answers, Walker};
 use crate::script::lanes::names;
 use crate::script::lanes::scope::{BindingId, Holds};
 use crate::script::tree::{AssignOp, BinaryOp, Expr, ExprKind, Span, Target, UnaryOp};
@@ -13,6 +13,8 @@ pub(super) struct Slot {
     keys: Vec<BindingId>,
     /// Whether nothing else than `names` could bring a function.
     certain: bool,
+    /// Whether the name is computed, which no function may be put under.
+    computed: bool,
     span: Span,
 }
 
@@ -23,7 +25,7 @@ impl Walker<'_> {
             ExprKind::Name(name) if self.scopes.resolve(name).is_some() => self.used(name),
             ExprKind::Function(function) => {
                 let returns = self.returns_of(target);
-                self.function(function, Some(returns));
+                self.function(function, Answers::Variable(returns));
                 self.scopes.assign(target, Holds::OWN_FUNCTION);
                 return;
             }
@@ -41,7 +43,7 @@ impl Walker<'_> {
             },
             ExprKind::Function(_) => {
                 let returns = self.returns_of(target);
-                self.scopes.assign(returns, Holds::ANYTHING);
+                self.scopes.assign(returns, Holds::LOOKED_UP);
                 self.scopes.assign(target, Holds::OWN_FUNCTION);
             }
             ExprKind::Conditional { then, otherwise, .. } => {
@@ -67,7 +69,10 @@ impl Walker<'_> {
                 self.scopes.assign(target, if numbers { Holds::NUMBER } else { Holds::OWN_VALUE });
                 operands.into_iter().for_each(|operand| self.scopes.sum(target, operand));
             }
-            _ => self.scopes.assign(target, self.made(value)),
+            _ => {
+                self.scopes.assign(target, self.made(value));
+                self.note_look_up(target, value);
+            }
         }
     }
 
@@ -82,7 +87,7 @@ impl Walker<'_> {
     }
 
     /// The variable through which an own function is called.
-    fn own_callee(&self, callee: &Expr) -> Option<BindingId> {
+    pub(super) fn own_callee(&self, callee: &Expr) -> Option<BindingId> {
         match &callee.kind {
             ExprKind::Name(name) => self.scopes.resolve(name),
             _ => None,
@@ -126,7 +131,7 @@ impl Walker<'_> {
     /// What a call of a built-in answers; calls of anything else are in doubt anyway.
     fn made_by_call(&self, callee: &Expr, arguments: usize) -> Holds {
         match &callee.kind {
-            ExprKind::Name(name) if names::is_pure_function(name) => match name.as_ref() {
+            ExprKind::Name(name) if self.scopes.resolve(name).is_none() && names::is_pure_function(name) => match name.as_ref() {
                 "parseInt" | "parseFloat" | "Number" => Holds::NUMBER,
                 _ => Holds::OWN_VALUE,
             },
@@ -205,11 +210,11 @@ impl Walker<'_> {
     pub(super) fn slot(&mut self, value: &Expr, span: Span) {
         let mut names = Vec::new();
         let certain = self.is_own(value, &mut names);
-        self.slots.push(Slot { names, keys: Vec::new(), certain, span });
+        self.slots.push(Slot { names, keys: Vec::new(), certain, computed: false, span });
     }
 
     /// Notes a value put under a computed name.
-    fn keyed_slot(&mut self, index: &Expr, value: &Expr, span: Span) {
+    pub(super) fn keyed_slot(&mut self, index: &Expr, value: &Expr, span: Span) {
         let (mut keys, mut names) = (Vec::new(), Vec::new());
         let harmless = self.is_harmless_key(index, &mut keys);
         if harmless && keys.is_empty() {
@@ -219,16 +224,16 @@ impl Walker<'_> {
             keys.clear();
         }
         let certain = self.is_own(value, &mut names);
-        self.slots.push(Slot { names, keys, certain, span });
+        self.slots.push(Slot { names, keys, certain, computed: true, span });
     }
 
     /// Notes a place that takes values nobody looked at.
     pub(super) fn open_slot(&mut self, span: Span) {
-        self.slots.push(Slot { names: Vec::new(), keys: Vec::new(), certain: false, span });
+        self.slots.push(Slot { names: Vec::new(), keys: Vec::new(), certain: false, computed: false, span });
     }
 
     /// Whether a computed name certainly is none that a built-in has a function under; variables are looked at in the end.
-    fn is_harmless_key(&mut self, index: &Expr, names: &mut Vec<BindingId>) -> bool {
+    pub(super) fn is_harmless_key(&self, index: &Expr, names: &mut Vec<BindingId>) -> bool {
         match &index.kind {
             ExprKind::String(name) => !names::is_builtin_member(name),
             _ => self.is_number(index, names),
@@ -242,6 +247,9 @@ impl Walker<'_> {
             self.number_keys.append(&mut names);
         } else {
             self.foreign = true;
+            if !is_taken_key(index) {
+                self.doubt(Some(index.span), "reads a property by a name it puts together");
+            }
         }
     }
 
@@ -251,6 +259,7 @@ impl Walker<'_> {
             Target::Member { object, name } => {
                 self.expr(object);
                 self.must_own(object, span, "writes to a property of something it may not have made");
+                value.into_iter().for_each(|value| self.kept(value));
                 if names::is_guarded_member(name) {
                     self.doubt(Some(span), "writes to a property that built-ins look for");
                 } else if names::is_builtin_member(name)
@@ -268,6 +277,7 @@ impl Walker<'_> {
                     self.doubt(Some(span), "writes to a property that built-ins look for");
                 }
                 if let Some(value) = value {
+                    self.kept(value);
                     self.keyed_slot(index, value, span);
                 }
             }
@@ -279,8 +289,9 @@ impl Walker<'_> {
     pub(super) fn check_values(&mut self) {
         let reassigned: Vec<BindingId> =
             self.scopes.copies().iter().filter_map(|(target, _)| self.returns.get(target)).copied().collect();
-        reassigned.into_iter().for_each(|returns| self.scopes.assign(returns, Holds::ANYTHING));
+        reassigned.into_iter().for_each(|returns| self.scopes.assign(returns, Holds::LOOKED_UP));
         self.scopes.settle();
+        self.check_kept();
         for (id, span, what) in std::mem::take(&mut self.must_be_own) {
             if !self.scopes.holds(id).own_values {
                 self.doubt(Some(span), what);
@@ -292,10 +303,29 @@ impl Walker<'_> {
         for slot in std::mem::take(&mut self.slots) {
             let numbered = !slot.keys.is_empty() && slot.keys.iter().all(|id| self.scopes.holds(*id).numbers);
             let harmless = numbered || (slot.certain && slot.names.iter().all(|id| self.scopes.holds(*id).own_values));
-            if functions && !harmless {
+            if (functions || slot.computed) && !harmless {
                 self.doubt(Some(slot.span), "puts a value that may be a function where built-ins are called by name");
             }
         }
+    }
+}
+
+/// Whether a computed name is taken from somewhere as it is, rather than put together here.
+fn is_taken_key(index: &Expr) -> bool {
+    match &index.kind {
+        ExprKind::Name(_) | ExprKind::Number(_) | ExprKind::Member { .. } | ExprKind::Index { .. } => true,
+        ExprKind::String(name) => !names::is_guarded_member(name),
+        ExprKind::Chain(inner) => is_taken_key(inner),
+        ExprKind::Conditional { then, otherwise, .. } => is_taken_key(then) && is_taken_key(otherwise),
+        ExprKind::Logical(_, left, right) => is_taken_key(left) && is_taken_key(right),
+        // Whose case it is asked in is all that many tables differ in.
+        ExprKind::Call { callee, args, .. } if args.is_empty() => match &callee.kind {
+            ExprKind::Member { object, name, .. } => {
+                matches!(name.as_ref(), "toLowerCase" | "toUpperCase" | "trim") && is_taken_key(object)
+            }
+            _ => false,
+        },
+        _ => false,
     }
 }
 

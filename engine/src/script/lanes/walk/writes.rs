@@ -9,6 +9,7 @@ impl Walker<'_> {
         match property {
             Property::Value(Key::Name(name), value) => {
                 self.expr(value);
+                self.kept(value);
                 if names::is_guarded_member(name) {
                     self.doubt(Some(value.span), "makes an object with a property that built-ins look for");
                 } else if names::is_builtin_member(name) {
@@ -18,7 +19,9 @@ impl Walker<'_> {
             Property::Value(Key::Computed(key), value) => {
                 self.expr(key);
                 self.expr(value);
+                self.kept(value);
                 self.slot(value, value.span);
+                self.keyed_slot(key, value, value.span);
             }
             Property::Spread(value) => self.expr(value),
             Property::Opaque => self.doubt(Some(span), "makes an object with accessors"),

@@ -1,7 +1,7 @@
 //! Expressions.
 
 use super::scopes::Binding;
-use super::{Compiler, Reason, refuse};
+use super::{Compiler, Reason, order, refuse};
 use crate::script::lanes::is_reserved_global;
 use crate::script::native::methods;
 use crate::script::native::program::{Argument, Element, FunctionId, Node, Part, Slot};
@@ -135,6 +135,9 @@ impl<'a> Compiler<'a> {
             | BinaryOp::GreaterEqual
             | BinaryOp::Less
             | BinaryOp::LessEqual => {
+                if matches!(left.kind, ExprKind::Name(_)) && order::assigns(right) {
+                    return refuse(Some(span), "uses a variable and assigns in one operation");
+                }
                 let (left, right) = self.pair(left, right)?;
                 Ok(Node::Binary(op, left, right))
             }

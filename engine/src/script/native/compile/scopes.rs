@@ -2,9 +2,58 @@
 
 use std::collections::BTreeMap;
 
+use super::{Reason, refuse};
+use crate::script::lanes::is_reserved_global;
 use crate::script::native::program::{FunctionId, Slot};
-use crate::script::tree::{Pattern, Target, Tree};
+use crate::script::native::statics::Static;
+use crate::script::tree::{ExprKind, Pattern, Target, Tree};
 use crate::script::visit::{self, Node};
+
+/// Refuses a script that declares or assigns a name that the language gives a meaning of its own, or mentions `arguments`.
+pub(super) fn refuse_names(tree: &Tree) -> Result<(), Reason> {
+    let mut found = None;
+    visit::statements(&tree.body, &mut |node| match node {
+        Node::Expr(expr) => {
+            if matches!(&expr.kind, ExprKind::Name(name) if name.as_ref() == "arguments") {
+                found.get_or_insert(Some(expr.span));
+            }
+        }
+        Node::Pattern(Pattern::Name(name)) | Node::Target(Target::Name(name)) => {
+            if is_special(name) {
+                found.get_or_insert(None);
+            }
+        }
+        Node::Function(function) => {
+            if function.name.as_deref().is_some_and(is_special) {
+                found.get_or_insert(None);
+            }
+        }
+        Node::Stmt(_) | Node::Pattern(_) | Node::Target(_) => {}
+    });
+    match found {
+        None => Ok(()),
+        Some(span) => refuse(span, "gives a built-in name another meaning, or uses `arguments`"),
+    }
+}
+
+fn is_special(name: &str) -> bool {
+    is_reserved_global(name)
+        || Static::function(name).is_some()
+        || matches!(
+            name,
+            "arguments"
+                | "eval"
+                | "globalThis"
+                | "undefined"
+                | "NaN"
+                | "Infinity"
+                | "Array"
+                | "Object"
+                | "Math"
+                | "Date"
+                | "JSON"
+        )
+}
 
 /// What a name means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

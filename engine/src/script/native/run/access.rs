@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::{Callback, Run, Stop, bail, exact};
+use super::{Callback, PER_STEP, Run, Stop, bail, exact};
 use crate::script::native::program::{Argument, FunctionId, Node, Slot};
 use crate::script::native::value::{Object, Part, Value};
 use crate::script::native::{dates, methods, texts};
@@ -17,19 +17,23 @@ impl<'a> Run<'a, '_> {
     }
 
     /// A property that an object has itself, or the length of something; whatever prototypes have is not covered.
-    fn property(&self, object: &Value<'a>, name: &str) -> Result<Value<'a>, Stop> {
+    fn property(&mut self, object: &Value<'a>, name: &str) -> Result<Value<'a>, Stop> {
         #[expect(clippy::cast_precision_loss, reason = "lengths are far below 2^53")]
         let length = |length: usize| Ok(Value::Number(length as f64));
         match object {
-            Value::Text(text) if name == "length" => length(texts::units(text)),
+            Value::Text(text) if name == "length" => {
+                self.look(object, 0)?;
+                length(texts::units(text))
+            }
             Value::List(list) if name == "length" => length(list.len()),
-            Value::Object(object) if !methods::is_inherited(name) => Ok(self.own(object, name)),
+            Value::Object(object) if !methods::is_inherited(name) => self.own(object, name),
             _ => bail("a property that is not exactly covered"),
         }
     }
 
     /// A property of the object's own, `undefined` when it has none of the name.
-    pub(in crate::script::native) fn own(&self, object: &Object<'a>, name: &str) -> Value<'a> {
+    pub(in crate::script::native) fn own(&mut self, object: &Object<'a>, name: &str) -> Result<Value<'a>, Stop> {
+        self.search(object, name)?;
         let found = match object {
             Object::Claims => Part::ALL
                 .iter()
@@ -39,7 +43,17 @@ impl<'a> Run<'a, '_> {
             Object::Claim(members) => members.get(name).map(Value::from_claim),
             Object::Made(members) => members.iter().find(|(known, _)| **known == *name).map(|(_, value)| value.clone()),
         };
-        found.unwrap_or(Value::Undefined)
+        Ok(found.unwrap_or(Value::Undefined))
+    }
+
+    /// Takes a search for a name among an object's members from the budget.
+    pub(in crate::script::native) fn search(&mut self, object: &Object<'a>, name: &str) -> Result<(), Stop> {
+        let compared = match object {
+            Object::Made(members) => members.len() / 4,
+            // Sought by halves.
+            Object::Claims | Object::Part(..) | Object::Claim(_) => 4,
+        };
+        self.spend(compared / 4 + compared.saturating_mul(name.len() / PER_STEP))
     }
 
     fn dictionary(&self, name: &str) -> Option<&'a serde_json::Map<String, Json>> {
@@ -57,13 +71,16 @@ impl<'a> Run<'a, '_> {
             (Value::List(list), Value::Number(at)) => {
                 Ok(texts::index(*at).and_then(|at| list.at(at)).unwrap_or(Value::Undefined))
             }
-            (Value::Text(text), Value::Number(at)) => match texts::index(*at).filter(|at| *at < texts::units(text)) {
-                Some(at) => {
-                    let char = exact(texts::slice(text, at, at.saturating_add(1)))?.to_owned();
-                    self.made(char)
+            (Value::Text(text), Value::Number(at)) => {
+                self.look(&object, 0)?;
+                match texts::index(*at).filter(|at| *at < texts::units(text)) {
+                    Some(at) => {
+                        let char = exact(texts::slice(text, at, at.saturating_add(1)))?.to_owned();
+                        self.made(char)
+                    }
+                    None => Ok(Value::Undefined),
                 }
-                None => Ok(Value::Undefined),
-            },
+            }
             (Value::Boolean(_) | Value::Number(_), Value::Number(_)) => Ok(Value::Undefined),
             (Value::Object(_), Value::Text(name)) => self.property(&object, name),
             (Value::Object(_), Value::Number(at)) => {
@@ -133,15 +150,17 @@ impl<'a> Run<'a, '_> {
             Callback::Own(function) => self.deeper(|this| this.function(*function, args)),
             // Of all arguments the first alone counts for those that may stand here.
             Callback::Convert(convert) => {
-                let answer = exact(convert.call(args.get(..1).unwrap_or_default(), self.now()))?;
-                self.counted(answer)
+                self.spend(1)?;
+                self.builtin(*convert, args.get(..1).unwrap_or_default())
             }
         }
     }
 
     pub(super) fn date(&mut self, time: Option<&'a Node>) -> Result<Value<'a>, Stop> {
         let Some(time) = time else { return Ok(Value::Date(self.now())) };
-        let time = match self.eval(time)? {
+        let time = self.eval(time)?;
+        self.look(&time, 0)?;
+        let time = match time {
             Value::Number(time) => time,
             Value::Text(text) => exact(dates::parse(&text))?,
             Value::Date(time) => time,
