@@ -10,12 +10,11 @@
 mod filter;
 mod ruleset;
 
-use std::alloc::{GlobalAlloc, Layout};
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicIsize, Ordering};
 
-use mimalloc::MiMalloc;
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, Signal, set_dumpable_behavior, set_parent_process_death_signal, setrlimit,
 };
@@ -171,7 +170,7 @@ fn is_counting() -> bool {
 
 /// The allocator of a binary that can be a worker: `#[global_allocator] static ALLOCATOR: sandbox::WorkerAllocator = sandbox::WorkerAllocator;`.
 ///
-/// It hands everything to mimalloc, which does the many small blocks of a JavaScript heap for less than the C library. In a worker it counts, and at the cap it tells the supervisor and ends the process:
+/// It hands everything to the system's. In a worker it counts, and at the cap it tells the supervisor and ends the process:
 /// unwinding out of an allocator is not possible, and a script must not get the chance to go on.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct WorkerAllocator;
@@ -201,35 +200,35 @@ impl WorkerAllocator {
     }
 }
 
-// SAFETY: every method passes its arguments unchanged to mimalloc, which keeps the contract, and returns what it returned;
+// SAFETY: every method passes its arguments unchanged to the system allocator, which keeps the contract, and returns what it returned;
 // counting touches only atomics and never allocates or unwinds.
 unsafe impl GlobalAlloc for WorkerAllocator {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         Self::count(layout.size(), 0);
         // SAFETY: the caller keeps the contract of `alloc`, which is the same one.
-        Self::checked(unsafe { MiMalloc.alloc(layout) })
+        Self::checked(unsafe { System.alloc(layout) })
     }
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         Self::count(layout.size(), 0);
         // SAFETY: the caller keeps the contract of `alloc_zeroed`, which is the same one.
-        Self::checked(unsafe { MiMalloc.alloc_zeroed(layout) })
+        Self::checked(unsafe { System.alloc_zeroed(layout) })
     }
 
     #[inline]
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         Self::count(0, layout.size());
-        // SAFETY: `pointer` came from this allocator, and so from mimalloc, with this layout.
-        unsafe { MiMalloc.dealloc(pointer, layout) }
+        // SAFETY: `pointer` came from this allocator, and so from the system's, with this layout.
+        unsafe { System.dealloc(pointer, layout) }
     }
 
     #[inline]
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         Self::count(size, layout.size());
-        // SAFETY: `pointer` came from this allocator, and so from mimalloc, with this layout; the caller vouches for `size`.
-        Self::checked(unsafe { MiMalloc.realloc(pointer, layout, size) })
+        // SAFETY: `pointer` came from this allocator, and so from the system's, with this layout; the caller vouches for `size`.
+        Self::checked(unsafe { System.realloc(pointer, layout, size) })
     }
 }
 

@@ -5,7 +5,7 @@ use engine::script::lanes::is_builtin_member;
 use sandbox::{Lane, LaneChoice};
 use serde_json::json;
 
-use crate::helpers::{batch, library, policy, run, sandbox, script};
+use crate::helpers::{batch, batch_with, criterion, library, policy, run, sandbox, script};
 
 #[tokio::test]
 async fn what_writes_only_its_own_values_is_warm() {
@@ -35,6 +35,10 @@ async fn what_writes_only_its_own_values_is_warm() {
         "var rest = claims.user.groups.slice(1); var n = rest.length; var last = rest[n - 1]; return last === 'CN=all,OU=x';",
         "return claims.user.groups.map(String).concat('x').pop() === 'x';",
         "const own = {}; own.list = []; return Array.isArray(own.list);",
+        "var t = { linux: 1 }; var at = t[claims.device.os.family]; return at === 1 && claims.user.labels['team'] === 'red';",
+        "var t = { linux: ['red'] }; return t[claims.device.os.family.toLowerCase()].includes(claims.user.labels.team);",
+        "var n = {}; for (var g of claims.user.groups) { n[g] = (n[g] || 0) + 1; } return Object.keys(n).length === 2;",
+        "function has(claims) { return claims.user.age > 1; } return has({ user: { age: 2 } });",
     ] {
         let record = run(&sandbox, ScriptKind::Policy, source).await;
         let admission = sandbox.admit(policy(source)).await.unwrap();
@@ -46,6 +50,9 @@ async fn what_writes_only_its_own_values_is_warm() {
 
 /// Finds `Object.assign` by computed names only.
 const ASSIGN: &str = "var C = ({})['constr' + 'uctor']; var f = C['ass' + 'ign'];";
+
+/// The same with names in variables, which honest tables are asked with too.
+const ASSIGN_BY_VARIABLE: &str = "var j = 'constr', k = 'ass'; j += 'uctor'; k += 'ign'; var C = ({})[j], f = C[k];";
 
 #[tokio::test]
 async fn no_trick_gets_a_writing_script_into_the_warm_lane() {
@@ -122,8 +129,44 @@ async fn no_trick_gets_a_writing_script_into_the_warm_lane() {
         "var x = cache.getIfPresent('k') || claims.user.groups; x.push(1); return true;",
         "[claims.user.x] = [1]; return true;",
         "({ x: claims.user.x } = { x: 1 }); return true;",
+        "function Number() { return 'includes'; } var o = {}; o[Number()] = claims.user['labels']; return true;",
+        "function String() { return claims.user.groups; } String().push('x'); return true;",
+        "var arguments; return true;",
+        "function k(x) { var arguments; arguments[0] = 1; return x; } return k(claims.user) === 1;",
+        "function k(arguments) { return arguments; } return k(1) === 1;",
+        "try { null.x; } catch (arguments) { return true; } return false;",
+        "function arguments() {} return true;",
+        "for (arguments of [1]) {} return true;",
+        "claims = { user: {} }; return staff(claims);",
+        "claims += 1; return staff(claims);",
+        "claims++; return staff(claims);",
+        "var claims = { user: {} }; return staff(claims);",
+        "var { claims } = { claims: {} }; return staff(claims);",
+        "for (claims of [{}]) {} return staff(claims);",
+        "for (var claims in { a: 1 }) {} return staff(claims);",
+        "function claims() {} return staff(claims);",
+        "(() => { claims = {}; })(); return staff(claims);",
+        "var k = 'x', o = {}; o[k] = claims.user['labels']; return true;",
+        "var k = 'x', o = { [k]: claims.user['labels'] }; return true;",
+        "return ({})['const' + 'ructor'] === undefined;",
+        "return ({})[`const${'ructor'}`] === undefined;",
+        "return ({})[['constructor'].join('')] === undefined;",
+        "return ({})[(1, 'constructor')] === undefined;",
+        "var { ['a' + 'b']: x } = {}; return x === undefined;",
+        "var k = 'x', t = {}; var a = [t[k]]; return a.length === 1;",
+        "var k = 'x', t = {}; var v = t[k], w = v; return [1].includes(w);",
+        "var k = 'x', t = {}; var o = {}; o.a = t[k] || 1; return true;",
+        "var k = 'x', t = {}; function get() { return t[k]; } return [1].includes(get());",
+        "var k = 'x', t = {}; function get() { return t[k]; } return [1].map(get).length === 1;",
+        "var k = 'x', t = {}; return [1].map(function () { return t[k]; }).length === 1;",
+        "var k = 'x', t = {}; return [1].includes(t[k].valueOf());",
+        "var k = 'x', t = {}; try { throw t[k]; } catch (e) { return true; }",
+        "var k = 'x', t = {}; function f(a = t[k]) { return a; } return f() === undefined;",
+        "var k = 'x', t = {}; function f(a) { return a; } return f(t[k]) === undefined;",
     ];
-    let sources = with_assign.iter().map(|tail| format!("{ASSIGN} {tail} return true;"));
+    let sources = [ASSIGN, ASSIGN_BY_VARIABLE]
+        .into_iter()
+        .flat_map(|head| with_assign.iter().map(move |tail| format!("{head} {tail} return true;")));
     for source in sources.chain(others.iter().map(|&source| source.to_owned())) {
         let admission = sandbox.admit(policy(&source)).await.unwrap();
         assert_eq!(admission.analysis.lane(), Lane::Fresh, "{source}");
@@ -131,6 +174,60 @@ async fn no_trick_gets_a_writing_script_into_the_warm_lane() {
         forced.lane = LaneChoice::Only(Lane::Warm);
         let record = sandbox.evaluate(forced).await.remove(0);
         assert!(record.result.is_err(), "{source}: {:?}", record.result);
+    }
+    sandbox.stop().await;
+}
+
+/// Each of these once got `Object.defineProperty` under a harmless name past the proof.
+#[tokio::test]
+async fn what_once_broke_the_proof_changes_nothing_for_others() {
+    let shadowed = r#"
+function Number() { return 'includes'; }
+var C = ({})['const' + 'ructor'], P = []['__pro' + 'to__'], o = {};
+o[Number()] = C['define' + 'Property'];
+function yes() { return true; }
+o.includes(P, 'some', { value: yes, configurable: true, writable: true });
+return claims.user.groups.some(function (g) { return g === 'admins'; });"#;
+    let other_claims = r#"
+function yes() { return true; }
+var C = ({})['const' + 'ructor'], groups = claims.user.groups;
+claims = { go: C['define' + 'Property'], p: []['__pro' + 'to__'], yes: yes };
+helper(claims);
+return groups.some(function (g) { return g === 'admins'; });"#;
+    let helper = r#"
+var o = {};
+o.includes = claims.go;
+o.includes(claims.p, 'some', { value: claims.yes, configurable: true, writable: true });
+return false;"#;
+    let arguments = r#"
+var o = {}, C = ({})['const' + 'ructor'], P = []['__pro' + 'to__'];
+function yes() { return true; }
+function k(x) { var arguments; arguments['__pro' + 'to__'] = []; o[arguments] = C['define' + 'Property']; }
+k('includes');
+o.includes(P, 'some', { value: yes, configurable: true, writable: true });
+return true;"#;
+    let probe = "return !claims.user.groups.some(function (g) { return g === 'admins'; });";
+    // The same with names in variables, as tables are asked with those too.
+    let by_variable = |source: &str| {
+        let head = "var ctor = 'const', proto = '__pro', define = 'define'; ctor += 'ructor'; proto += 'to__'; define += 'Property';";
+        let body = source
+            .replace("'const' + 'ructor'", "ctor")
+            .replace("'__pro' + 'to__'", "proto")
+            .replace("'define' + 'Property'", "define");
+        format!("{head}{body}")
+    };
+    let sandbox = sandbox().await;
+    for source in [shadowed, other_claims, arguments] {
+        for source in [source.to_owned(), by_variable(source)] {
+            let scripts = vec![policy(probe), policy(&source), policy(probe)];
+            let criteria = vec![criterion("helper", helper)];
+            let records = sandbox.evaluate(batch_with(scripts.clone(), criteria.clone())).await;
+            assert_eq!(records[1].lane, Lane::Fresh, "{source}");
+            assert!([0, 2].iter().all(|at| records[*at].result == Ok(json!(true))), "{source}: {records:?}");
+            let mut forced = batch_with(scripts, criteria);
+            forced.lane = LaneChoice::Only(Lane::Warm);
+            assert!(sandbox.evaluate(forced).await[1].result.is_err(), "{source}");
+        }
     }
     sandbox.stop().await;
 }

@@ -42,9 +42,9 @@ async fn a_shared_context_looks_like_a_new_one() {
     let sandbox = sandbox().await;
     for source in [
         "var f = function named(a, b) { return a; }; return { text: '' + f, name: '' + f.name, length: f.length };",
-        "try { claims.user.nothing.at; } catch (e) { return { text: String(e), trace: '' + e['st' + 'ack'], keys: Object.keys(e).join() }; }",
-        "try { null.x; } catch (e) { return { at: '' + e['lineNumber'], trace: '' + e['st' + 'ack'] }; } return {};",
-        "try { broken(claims); } catch (e) { print(String(e), '' + e['st' + 'ack']); } return true;",
+        "try { claims.user.nothing.at; } catch (e) { var k = 'st'; k += 'ack'; return { text: String(e), trace: '' + e[k], keys: Object.keys(e).join() }; }",
+        "try { null.x; } catch (e) { var k = 'st'; k += 'ack'; return { at: '' + e['lineNumber'], trace: '' + e[k] }; } return {};",
+        "try { broken(claims); } catch (e) { var k = 'st'; k += 'ack'; print(String(e), '' + e[k]); } return true;",
         "print([1, 2].map(function (x) { return staff(claims) ? x : 0; })); return staff(claims);",
         "return { d: new Date('2026-01-05').getTime(), e: new Date('5 Jan 2026 10:00').getTime(), now: Date.now() };",
         "return { m: 'aXbX'.replace(/X/g, '-'), t: /(a)(b)?/.test('a'), k: 'abc'.match(/(b)(c)/) };",

@@ -266,6 +266,7 @@ impl<'a> Walker<'a> {
                 for part in parts {
                     if let Some(key) = &part.key {
                         self.pattern_key(key);
+                        self.pattern_look_up(key, &part.target);
                     }
                     self.default(part.default.as_ref());
                     self.pattern(&part.target);
@@ -280,6 +281,18 @@ impl<'a> Walker<'a> {
                 }
             }
             Pattern::Opaque => self.doubt(None, "binds a pattern that is not modelled"),
+        }
+    }
+
+    /// A built-in function may be bound by its name.
+    fn pattern_look_up(&mut self, key: &Key, target: &Pattern) {
+        if !matches!(key, Key::Name(name) if names::is_builtin_member(name)) {
+            return;
+        }
+        let mut bound = Vec::new();
+        super::scope::pattern_names(target, &mut bound);
+        for id in bound.into_iter().filter_map(|name| self.scopes.resolve(name)).collect::<Vec<_>>() {
+            self.scopes.assign(id, Holds::LOOKED_UP);
         }
     }
 

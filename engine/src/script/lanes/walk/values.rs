@@ -13,7 +13,7 @@ pub(super) struct Slot {
     keys: Vec<BindingId>,
     /// Whether nothing else than `names` could bring a function.
     certain: bool,
-    /// Whether the name is computed, which no function may be put under.
+    /// Whether it must be no function even when no others are seen among the values, as its name is computed.
     computed: bool,
     span: Span,
 }
@@ -131,10 +131,12 @@ impl Walker<'_> {
     /// What a call of a built-in answers; calls of anything else are in doubt anyway.
     fn made_by_call(&self, callee: &Expr, arguments: usize) -> Holds {
         match &callee.kind {
-            ExprKind::Name(name) if self.scopes.resolve(name).is_none() && names::is_pure_function(name) => match name.as_ref() {
-                "parseInt" | "parseFloat" | "Number" => Holds::NUMBER,
-                _ => Holds::OWN_VALUE,
-            },
+            ExprKind::Name(name) if self.scopes.resolve(name).is_none() && names::is_pure_function(name) => {
+                match name.as_ref() {
+                    "parseInt" | "parseFloat" | "Number" => Holds::NUMBER,
+                    _ => Holds::OWN_VALUE,
+                }
+            }
             ExprKind::Member { object, name, .. } => match (self.global_object(object), name.as_ref()) {
                 (Some("Math"), _) | (Some("Date"), "now") | (Some("Number"), "parseInt" | "parseFloat") => {
                     Holds::NUMBER
@@ -224,7 +226,9 @@ impl Walker<'_> {
             keys.clear();
         }
         let certain = self.is_own(value, &mut names);
-        self.slots.push(Slot { names, keys, certain, computed: true, span });
+        // No function is put under a name that is no built-in's either, unless it comes from somewhere noted.
+        let named = matches!(&value.kind, ExprKind::Member { name, .. } if !names::is_builtin_member(name));
+        self.slots.push(Slot { names, keys, certain, computed: !named, span });
     }
 
     /// Notes a place that takes values nobody looked at.
