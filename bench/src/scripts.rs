@@ -4,13 +4,18 @@
 //! `warm/1` sends one script at a time with the claims of another user each time, `warm/100` a hundred scripts with one
 //! user's claims. The peers marked `cached` call a compiled function and isolate nothing; they build a user's claims
 //! once a call, as the sandbox does.
+//!
+//! A machine is not equally fast all the time, so the cases take turns: each is measured in [`ROUNDS`] rounds, the figures are medians over
+//! the rounds, and what is compared is compared within a round.
 
 mod meter;
 mod mix;
 mod peers;
 mod ready;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -23,9 +28,9 @@ use time::OffsetDateTime;
 use tokio::runtime::Runtime;
 
 use crate::{Args, report::Report};
-use meter::{Figures, Tally};
+use meter::{Case, Figures, Round, Tally};
 use mix::Mix;
-use peers::{BoaCached, BoaFresh, Engine, QuickJs, Verdicts};
+use peers::{BoaCached, BoaFresh, Peer, QuickJs, Verdicts};
 
 /// Keeps this process, and those it starts, on one processor, for every case and peer alike.
 ///
@@ -45,7 +50,7 @@ pub fn run(args: &Args, runtime: &Runtime, report: &mut Report) -> Result<()> {
         runtime.block_on(Sandbox::start(SandboxConfig::new(worker))).context("cannot start script workers")?;
     let mix = Arc::new(Mix::new());
     report.note(format!(
-        "sandbox: {} s a case; {} scripts, {} users with {} bytes of claims each; claims are new with every call",
+        "sandbox: {} s a case in {ROUNDS} rounds; {} scripts, {} users with {} bytes of claims each; claims are new with every call",
         length.as_secs(),
         mix.sources.len(),
         mix.claims.len(),
@@ -71,54 +76,92 @@ impl Bench<'_> {
     fn all(&self, report: &mut Report) -> Result<()> {
         let mix = &*self.mix;
         let expected = peers::verdicts(&mut BoaFresh(mix), mix)?;
-        let cached_1 = self.peer(report, "boa-cached/1", &mut BoaCached::new(mix)?, 1, &expected)?;
-        let warm_1 = self.lane(report, "warm/1", Lane::Warm, 1, &expected)?;
-        let cached_100 = self.peer(report, "boa-cached/100", &mut BoaCached::new(mix)?, 100, &expected)?;
-        let warm_100 = self.lane(report, "warm/100", Lane::Warm, 100, &expected)?;
-        let bare_1 = self.peer(report, "boa-fresh/1", &mut BoaFresh(mix), 1, &expected)?;
-        let fresh_1 = self.lane(report, "fresh/1", Lane::Fresh, 1, &expected)?;
-        self.native(report, &expected)?;
-        self.others(report, &expected)?;
-        add(report, "warm/1", &warm_1, Some(("boa-cached/1", &cached_1)));
-        add(report, "warm/100", &warm_100, Some(("boa-cached/100", &cached_100)));
-        add(report, "fresh/1", &fresh_1, Some(("boa-fresh/1", &bare_1)));
-        for (case, figures) in [("boa-cached/1", &cached_1), ("boa-cached/100", &cached_100), ("boa-fresh/1", &bare_1)]
-        {
-            add(report, case, figures, None);
+        let natively = self.natively(report)?;
+        thread::scope(|scope| {
+            let (sandbox, expected) = (&self.sandbox, &expected);
+            let cached = Peer::start(scope, |orders| orders.serve(&mut BoaCached::new(mix)?, mix, sandbox, expected));
+            let bare = Peer::start(scope, |orders| orders.serve(&mut BoaFresh(mix), mix, sandbox, expected));
+            let quickjs = Peer::start(scope, |orders| {
+                let context = rquickjs::Context::full(&rquickjs::Runtime::new()?)?;
+                context.with(|context| orders.serve(&mut QuickJs::new(mix, context)?, mix, sandbox, expected))
+            });
+            let scripts: Vec<usize> = (0..mix.sources.len()).collect();
+            let lane = |lane, batch, picked: &[usize]| Who::Lane(self.load(lane, batch, picked.to_vec()));
+            self.rounds(
+                report,
+                expected,
+                [
+                    ("boa-cached/1", Who::Peer(&cached, 1)),
+                    ("warm/1", lane(Lane::Warm, 1, &scripts)),
+                    ("boa-cached/100", Who::Peer(&cached, 100)),
+                    ("warm/100", lane(Lane::Warm, 100, &scripts)),
+                    ("boa-fresh/1", Who::Peer(&bare, 1)),
+                    ("fresh/1", lane(Lane::Fresh, 1, &scripts)),
+                    ("native/1", lane(Lane::Native, 1, &natively)),
+                    ("native/100", lane(Lane::Native, 100, &natively)),
+                    ("quickjs-cached/1", Who::Peer(&quickjs, 1)),
+                    ("quickjs-cached/100", Who::Peer(&quickjs, 100)),
+                ],
+            )
+        })?;
+        self.node(report, &expected)
+    }
+
+    /// Measures the cases in turns and reports them.
+    fn rounds<const N: usize>(
+        &self,
+        report: &mut Report,
+        expected: &Verdicts,
+        who: [(&str, Who<'_>); N],
+    ) -> Result<()> {
+        for (name, who) in &who {
+            if let Who::Lane(load) = who {
+                self.runtime.block_on(load.check(expected)).with_context(|| (*name).to_owned())?;
+            }
         }
-        bars(report, [&warm_1, &warm_100, &fresh_1], &cached_100, &bare_1);
+        let mut cases: BTreeMap<&str, Case> = BTreeMap::new();
+        for number in 1..=ROUNDS {
+            for (name, who) in &who {
+                report.progress(&format!("round {number} of {ROUNDS}: {name}"));
+                let round = match who {
+                    Who::Peer(peer, batch) => peer.round(self.length / ROUNDS, *batch),
+                    Who::Lane(load) => self.lane(load, self.length / ROUNDS),
+                };
+                cases.entry(name).or_default().add(&round.with_context(|| (*name).to_owned())?);
+            }
+        }
+        let case = |name: &str| cases.get(name).context("a case that was not measured");
+        for (name, _) in &who {
+            let peer = name.replace("warm", "boa-cached").replace("fresh", "boa-fresh");
+            let beside = cases.get(peer.as_str()).filter(|_| peer != *name).map(Case::figures);
+            add(report, name, &case(name)?.figures(), beside.as_ref().map(|figures| (peer.as_str(), figures)));
+        }
+        bars(
+            report,
+            [case("warm/1")?, case("warm/100")?, case("fresh/1")?],
+            case("boa-cached/100")?,
+            case("boa-fresh/1")?,
+        );
         Ok(())
     }
 
-    /// The native lane, with as many scripts as the others, taken from those it runs.
-    fn native(&self, report: &mut Report, expected: &Verdicts) -> Result<()> {
+    /// One round of a lane, from a task, as the daemons use it.
+    fn lane(&self, load: &Load, length: Duration) -> Result<Round> {
+        let load = load.clone();
+        self.runtime.block_on(self.runtime.spawn(async move { load.measure(length).await }))?
+    }
+
+    /// As many scripts as there are in the mix, all of which run in the native lane.
+    fn natively(&self, report: &mut Report) -> Result<Vec<usize>> {
         let load = self.load(Lane::Native, 1, (0..self.mix.sources.len()).collect());
         let picked = self.runtime.block_on(load.ran_natively());
         report.note(format!("native: {} of {} scripts run there", picked.len(), self.mix.sources.len()));
-        if picked.is_empty() {
-            return Ok(());
-        }
-        let picked: Vec<usize> = picked.iter().copied().cycle().take(self.mix.sources.len()).collect();
-        for (case, batch) in [("native/1", 1), ("native/100", 100)] {
-            report.progress(case);
-            let figures = self.measured(case, self.load(Lane::Native, batch, picked.clone()), expected)?;
-            add(report, case, &figures, None);
-        }
-        Ok(())
+        ensure!(!picked.is_empty(), "no script runs in the native lane");
+        Ok(picked.iter().copied().cycle().take(self.mix.sources.len()).collect())
     }
 
-    /// QuickJS and Node.
-    fn others(&self, report: &mut Report, expected: &Verdicts) -> Result<()> {
-        let quickjs = rquickjs::Runtime::new()?;
-        let context = rquickjs::Context::full(&quickjs)?;
-        context.with(|context| {
-            let mut engine = QuickJs::new(&self.mix, context)?;
-            for (case, batch) in [("quickjs-cached/1", 1), ("quickjs-cached/100", 100)] {
-                let figures = self.peer(report, case, &mut engine, batch, expected)?;
-                add(report, case, &figures, None);
-            }
-            anyhow::Ok(())
-        })?;
+    /// Node, in a process of its own, after all others.
+    fn node(&self, report: &mut Report, expected: &Verdicts) -> Result<()> {
         report.progress("node-vm");
         match peers::node(&self.mix, self.length)? {
             Some(node) => {
@@ -131,42 +174,20 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn peer(
-        &self,
-        report: &Report,
-        case: &str,
-        engine: &mut dyn Engine,
-        batch: usize,
-        expected: &Verdicts,
-    ) -> Result<Figures> {
-        report.progress(case);
-        ensure!(peers::verdicts(engine, &self.mix)? == *expected, "`{case}` decides otherwise");
-        peers::measure(engine, &self.mix, &self.sandbox, self.length, batch)
-    }
-
-    /// Measures all scripts in one lane.
-    fn lane(&self, report: &Report, case: &str, lane: Lane, batch: usize, expected: &Verdicts) -> Result<Figures> {
-        report.progress(case);
-        self.measured(case, self.load(lane, batch, (0..self.mix.sources.len()).collect()), expected)
-    }
-
     fn load(&self, lane: Lane, batch: usize, picked: Vec<usize>) -> Load {
         Load { sandbox: self.sandbox.clone(), mix: Arc::clone(&self.mix), lane, batch, picked }
     }
+}
 
-    /// Measures the sandbox from a task, as the daemons use it.
-    fn measured(&self, case: &str, load: Load, expected: &Verdicts) -> Result<Figures> {
-        let (length, expected) = (self.length, expected.clone());
-        let measuring = self.runtime.spawn(async move {
-            load.check(&expected).await?;
-            load.measure(length / 10).await?;
-            load.measure(length).await
-        });
-        self.runtime.block_on(measuring)?.with_context(|| case.to_owned())
-    }
+/// Who runs the mix.
+enum Who<'a> {
+    /// A peer, with so many scripts a call.
+    Peer(&'a Peer, usize),
+    Lane(Load),
 }
 
 /// Runs of the mix in one lane.
+#[derive(Clone)]
 struct Load {
     sandbox: Sandbox,
     mix: Arc<Mix>,
@@ -177,7 +198,7 @@ struct Load {
 }
 
 impl Load {
-    async fn measure(&self, length: Duration) -> Result<Figures> {
+    async fn measure(&self, length: Duration) -> Result<Round> {
         let all = self.all();
         let mut tally = Tally::start(&self.sandbox, length, self.batch)?;
         for run in 0_usize.. {
@@ -255,23 +276,26 @@ fn add(report: &mut Report, case: &str, figures: &Figures, beside: Option<(&str,
 }
 
 /// The bounds the lanes are held to.
-fn bars(report: &mut Report, [warm_1, warm_100, fresh_1]: [&Figures; 3], cached_100: &Figures, bare_1: &Figures) {
-    let over = warm_100.cpu_per_run - cached_100.cpu_per_run;
+fn bars(report: &mut Report, [warm_1, warm_100, fresh_1]: [&Case; 3], cached_100: &Case, bare_1: &Case) {
+    let over = warm_100.beside(cached_100, |ours, theirs| ours - theirs);
     report.add("warm/100", "cpu_over_boa_cached", over, "us");
     report.verdict(
         format!("warm/100 costs {over:.1} us more than a cached call; at most {OVER_CACHED} us"),
         over <= OVER_CACHED,
     );
-    let single = warm_1.cpu_per_run;
+    let single = warm_1.figures().cpu_per_run;
     report.verdict(format!("warm/1 costs {single:.1} us; at most {SINGLE} us"), single <= SINGLE);
-    let times = fresh_1.cpu_per_run / bare_1.cpu_per_run;
+    let times = fresh_1.beside(bare_1, |ours, theirs| ours / theirs);
     report.verdict(
         format!("fresh/1 costs {times:.2} times a bare new context; at most {TIMES_BARE}"),
         times <= TIMES_BARE,
     );
 }
 
-/// Seconds of one case.
+/// Turns in which a case is measured.
+const ROUNDS: u32 = 10;
+
+/// Seconds of one case, all rounds together.
 const SECONDS: u64 = 60;
 
 /// Microseconds that a script in a batch of a hundred may cost beyond a cached call without isolation.

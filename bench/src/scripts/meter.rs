@@ -9,6 +9,8 @@ use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 use sandbox::Sandbox;
 
+use crate::report::median;
+
 /// Processor time of this process, of the workers that live and of those that have ended.
 pub fn processor_time(sandbox: &Sandbox) -> Result<Duration> {
     let own = clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).context("this process's clock")?;
@@ -26,6 +28,42 @@ pub fn processor_time(sandbox: &Sandbox) -> Result<Duration> {
 
 fn duration(time: TimeVal) -> Duration {
     Duration::from_micros(u64::try_from(time.num_microseconds()).unwrap_or(0))
+}
+
+/// What one round of a case came to.
+pub struct Round {
+    /// Processor time of one run, in microseconds.
+    cpu_per_run: f64,
+    latencies: Latencies,
+}
+
+/// All rounds of a case.
+#[derive(Default)]
+pub struct Case {
+    cpu_per_run: Vec<f64>,
+    latencies: Latencies,
+}
+
+impl Case {
+    /// Adds a round.
+    pub fn add(&mut self, round: &Round) {
+        self.cpu_per_run.push(round.cpu_per_run);
+        self.latencies.merge(&round.latencies);
+    }
+
+    /// The figures: processor time of the round in the middle, latencies over all of them.
+    pub fn figures(&self) -> Figures {
+        Figures {
+            cpu_per_run: median(self.cpu_per_run.clone()),
+            p50: self.latencies.percentile(0.5),
+            p99: self.latencies.percentile(0.99),
+        }
+    }
+
+    /// The middle, over the rounds, of what `compare` makes of this case's processor time and the other's in the same round.
+    pub fn beside(&self, other: &Self, compare: impl Fn(f64, f64) -> f64) -> f64 {
+        median(self.cpu_per_run.iter().zip(&other.cpu_per_run).map(|(ours, theirs)| compare(*ours, *theirs)).collect())
+    }
 }
 
 /// What one case came to.
@@ -62,15 +100,11 @@ impl<'a> Tally<'a> {
         now < self.until
     }
 
-    /// The figures.
-    pub fn finish(self) -> Result<Figures> {
+    /// What it came to.
+    pub fn finish(self) -> Result<Round> {
         let used = processor_time(self.sandbox)?.saturating_sub(self.before);
         let runs = self.latencies.count as f64 * self.runs_per_call as f64;
-        Ok(Figures {
-            cpu_per_run: used.as_secs_f64() * 1e6 / runs,
-            p50: self.latencies.percentile(0.5),
-            p99: self.latencies.percentile(0.99),
-        })
+        Ok(Round { cpu_per_run: used.as_secs_f64() * 1e6 / runs, latencies: self.latencies })
     }
 }
 
@@ -97,6 +131,11 @@ impl Latencies {
             *count += 1;
         }
         self.count += 1;
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.counts.iter_mut().zip(&other.counts).for_each(|(count, more)| *count += more);
+        self.count += other.count;
     }
 
     /// Microseconds that this share of the calls did not exceed.

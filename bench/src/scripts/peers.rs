@@ -2,15 +2,17 @@
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::Scope;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use boa_engine::object::builtins::JsFunction;
 use boa_engine::{Context, JsError, JsValue, Source};
 use sandbox::Sandbox;
 use serde_json::json;
 
-use super::meter::{Figures, Tally};
+use super::meter::{Figures, Round, Tally};
 use super::mix::{Mix, function};
 
 /// Results of every script for every user, in order of users.
@@ -22,32 +24,75 @@ pub trait Engine {
     fn call(&mut self, user: usize, scripts: &[usize], results: &mut Verdicts) -> Result<()>;
 }
 
-/// Measures an engine with `batch` scripts a call.
-pub fn measure(
-    engine: &mut dyn Engine,
-    mix: &Mix,
-    sandbox: &Sandbox,
-    length: Duration,
-    batch: usize,
-) -> Result<Figures> {
-    let all: Vec<usize> = (0..mix.sources.len()).collect();
-    let mut results = Verdicts::new();
-    let mut finished = None;
-    for length in [length / 10, length] {
-        let mut tally = Tally::start(sandbox, length, batch)?;
-        for run in 0_usize.. {
-            let (user, script) = mix.pick(run);
-            let scripts = if batch == 1 { &[script][..] } else { &all };
-            results.clear();
-            let started = Instant::now();
-            engine.call(user, scripts, &mut results)?;
-            if !tally.call(started) {
+/// What each of a peer's rounds is: how long, and how many scripts a call.
+type Order = (Duration, usize);
+
+/// An engine on a thread of its own, as Boa's collector looks at every context of a thread.
+pub struct Peer {
+    orders: Sender<Order>,
+    rounds: Receiver<Result<Round>>,
+}
+
+impl Peer {
+    /// Starts the thread; `run` makes an engine and has it [`serve`] what it is given.
+    pub fn start<'scope>(
+        scope: &'scope Scope<'scope, '_>,
+        run: impl FnOnce(Orders) -> Result<()> + Send + 'scope,
+    ) -> Self {
+        let (orders, ordered) = channel();
+        let (done, rounds) = channel();
+        scope.spawn(move || {
+            let failed = done.clone();
+            if let Err(error) = run(Orders { ordered, done }) {
+                // Nobody asks for another round once this bench has failed.
+                let _ = failed.send(Err(error));
+            }
+        });
+        Self { orders, rounds }
+    }
+
+    /// One round with `batch` scripts a call.
+    pub fn round(&self, length: Duration, batch: usize) -> Result<Round> {
+        // A thread that has ended left its reason as a round.
+        let _ = self.orders.send((length, batch));
+        self.rounds.recv().context("the peer has ended")?
+    }
+}
+
+/// What a peer's thread is asked for.
+pub struct Orders {
+    ordered: Receiver<Order>,
+    done: Sender<Result<Round>>,
+}
+
+impl Orders {
+    /// Measures the engine as often as it is ordered, after a look at what it decides.
+    pub fn serve(self, engine: &mut dyn Engine, mix: &Mix, sandbox: &Sandbox, expected: &Verdicts) -> Result<()> {
+        ensure!(verdicts(engine, mix)? == *expected, "a peer decides otherwise");
+        for (length, batch) in self.ordered {
+            if self.done.send(measure(engine, mix, sandbox, length, batch)).is_err() {
                 break;
             }
         }
-        finished = Some(tally.finish()?);
+        Ok(())
     }
-    finished.context("nothing was measured")
+}
+
+fn measure(engine: &mut dyn Engine, mix: &Mix, sandbox: &Sandbox, length: Duration, batch: usize) -> Result<Round> {
+    let all: Vec<usize> = (0..mix.sources.len()).collect();
+    let mut results = Verdicts::new();
+    let mut tally = Tally::start(sandbox, length, batch)?;
+    for run in 0_usize.. {
+        let (user, script) = mix.pick(run);
+        let scripts = if batch == 1 { &[script][..] } else { &all };
+        results.clear();
+        let started = Instant::now();
+        engine.call(user, scripts, &mut results)?;
+        if !tally.call(started) {
+            break;
+        }
+    }
+    tally.finish()
 }
 
 /// What the engine says to everything.

@@ -36,6 +36,9 @@ const MAX_READ: usize = 4096;
 /// Most bytes of source remembered with them.
 const MAX_READ_BYTES: usize = 4 * 1024 * 1024;
 
+/// Batches in a row that have no use for a context before it is dropped: what is kept makes every collection of garbage dearer.
+const MAX_UNUSED: u32 = 32;
+
 /// Instructions that compiling a script and its criteria may take, beyond the budget of the run.
 const PREPARING: u64 = 100_000;
 
@@ -44,9 +47,34 @@ pub(super) struct Runner {
     read: HashMap<Box<str>, Rc<Result<Analysis, Failure>>>,
     read_bytes: usize,
     warm: Option<Warm>,
+    warm_use: Use,
     spare: Option<(Limits, Realm)>,
+    spare_use: Use,
     last_limits: Option<Limits>,
     link: Rc<dyn Link>,
+}
+
+/// Whether a context is worth keeping.
+struct Use {
+    unused: u32,
+}
+
+impl Use {
+    /// Of a context nothing has asked for yet.
+    const NEVER: Self = Self { unused: MAX_UNUSED };
+
+    fn used(&mut self) {
+        self.unused = 0;
+    }
+
+    /// One more batch has begun; a run that needs the context says so.
+    fn batch(&mut self) {
+        self.unused = self.unused.saturating_add(1);
+    }
+
+    fn is_likely(&self) -> bool {
+        self.unused < MAX_UNUSED
+    }
 }
 
 /// What the runs of one batch share.
@@ -70,7 +98,16 @@ struct Outcome {
 impl Runner {
     /// A runner whose scripts' calls go through `link`.
     pub(super) fn new(link: Rc<dyn Link>) -> Self {
-        Self { read: HashMap::new(), read_bytes: 0, warm: None, spare: None, last_limits: None, link }
+        Self {
+            read: HashMap::new(),
+            read_bytes: 0,
+            warm: None,
+            warm_use: Use::NEVER,
+            spare: None,
+            spare_use: Use::NEVER,
+            last_limits: None,
+            link,
+        }
     }
 
     /// Reads a script without running it.
@@ -81,6 +118,8 @@ impl Runner {
     /// Runs every script of the batch and reports each to `desk`.
     pub(super) fn batch(&mut self, batch: &BatchRequest<'_>, desk: &mut Desk) -> Result<(), ServeError> {
         self.last_limits = Some(batch.limits);
+        self.warm_use.batch();
+        self.spare_use.batch();
         // Reading the claims is part of the first run.
         desk.begin(0);
         let shared = Shared {
@@ -134,9 +173,14 @@ impl Runner {
         self.warm = None;
     }
 
-    /// Makes ready in idle time what the next fresh run needs, unless a request came in.
+    /// Drops in idle time what is no longer used and makes ready what the next fresh run needs, unless a request came in.
     pub(super) fn idle(&mut self, busy: &mut dyn FnMut() -> bool) {
-        if let Some(limits) = self.last_limits
+        if !self.warm_use.is_likely() {
+            self.warm = None;
+        }
+        if !self.spare_use.is_likely() {
+            self.spare = None;
+        } else if let Some(limits) = self.last_limits
             && self.spare.is_none()
             && !busy()
         {
@@ -168,6 +212,7 @@ impl Runner {
     }
 
     fn run_fresh(&mut self, script: &WireScript<'_>, shared: &Shared<'_>) -> Outcome {
+        self.spare_use.used();
         let spare = self.spare.take().filter(|(limits, _)| *limits == shared.limits);
         let realm = spare.map_or_else(|| self.fresh_realm(shared.limits), |(_, realm)| Ok(realm));
         let mut realm = match realm {

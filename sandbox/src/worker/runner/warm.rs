@@ -80,6 +80,7 @@ impl Runner {
     }
 
     pub(super) fn run_warm(&mut self, script: &WireScript<'_>, analysis: &Analysis, shared: &Shared<'_>) -> Outcome {
+        self.warm_use.used();
         let mut warm = match self
             .warm
             .take()
