@@ -76,6 +76,7 @@ fn imports_run_one_way() {
         ("gateway", &["engine", "protocol", "sandbox"]),
         ("client", &["engine", "protocol"]),
         ("cli", &["engine", "protocol", "sandbox", "controller", "gateway", "client"]),
+        ("testing", &["sandbox"]),
         ("xtask", &[]),
     ]);
     for (package, imports) in imports() {

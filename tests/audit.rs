@@ -11,7 +11,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
 };
 
 use crate::world::{
@@ -24,7 +24,7 @@ async fn every_decision_leaves_a_record_with_its_reason() {
     let controller = Controller::start(dir.path()).await;
     let admin = controller.admin().await;
     let _gateway = start_gateway(dir.path(), &admin).await;
-    let (granted, refused) = (echo_server().await, echo_server().await);
+    let (granted, refused) = (testing::echo_server().await.to_string(), testing::echo_server().await.to_string());
     let post = |kind: &'static str, body: Value| admin.expect(Method::POST, kind, Some(body), StatusCode::OK);
     add_user(&admin, "eve").await;
     let port = &granted.rsplit(':').next().unwrap().to_owned();
@@ -131,21 +131,6 @@ async fn wrong_password(controller: &Controller, admin: &Api) {
     let body = json!({ "providerName": "local", "username": "eve", "password": "wrong-Password-1", "deviceId": uuid::Uuid::new_v4() });
     controller.api().expect(Method::POST, "login", Some(body), StatusCode::UNAUTHORIZED).await;
     admin.expect(Method::GET, "sites", None, StatusCode::OK).await;
-}
-
-async fn echo_server() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let (mut from, mut to) = stream.split();
-                // The connection ends when either side does; there is nobody to tell.
-                let _ = tokio::io::copy(&mut from, &mut to).await;
-            });
-        }
-    });
-    address
 }
 
 fn ctl(dir: &Path, args: &[&str]) -> String {

@@ -3,7 +3,6 @@
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -11,7 +10,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
 };
 
 use crate::world::{ADMIN_PASSWORD, ALWAYS, Api, ConnectedClient, Controller, DEFAULT_SITE, start_gateway_with};
@@ -26,9 +25,9 @@ async fn claims_come_from_a_directory_and_decide_on_controller_and_gateway() {
     let admin = controller.admin().await;
     let _gateway = start_gateway_with(dir.path(), &admin, local).await;
     let post = |kind: &'static str, body: Value| admin.expect(Method::POST, kind, Some(body), StatusCode::OK);
-    let directory = Directory::start().await;
-    let elsewhere = Directory::start().await;
-    let echo = echo_server().await;
+    let directory = testing::Web::start("[\"staff\"]").await;
+    let elsewhere = testing::Web::start("[\"staff\"]").await;
+    let echo = testing::echo_server().await;
 
     let origin = format!("http://{}", directory.address);
     post("secrets", json!({ "name": "DIRECTORY", "secret": SECRET, "allowedOrigins": [origin] })).await;
@@ -47,7 +46,7 @@ async fn claims_come_from_a_directory_and_decide_on_controller_and_gateway() {
     attach(&admin, scripts).await;
     let staff = "return claims.user.agScripted.groups.indexOf('staff') >= 0;";
     let condition = post("conditions", json!({ "name": "staff", "expression": staff })).await;
-    let port = echo.rsplit(':').next().unwrap();
+    let port = echo.port().to_string();
     let actions = json!([{ "subtype": "tcp_up", "action": "allow", "hosts": ["127.0.0.1"], "ports": [port] }]);
     let conditions = json!([ALWAYS, condition["id"]]);
     let entitlement = json!({ "name": "echo", "site": DEFAULT_SITE, "conditions": conditions, "actions": actions });
@@ -56,7 +55,7 @@ async fn claims_come_from_a_directory_and_decide_on_controller_and_gateway() {
     let user = json!({ "name": "ana", "firstName": "Ana", "lastName": "Example", "password": "ana-Password-1" });
     post("local-users", user).await;
 
-    let client = ConnectedClient::start(dir.path(), &controller, "ana", "ana-Password-1", &[echo]).await;
+    let client = ConnectedClient::start(dir.path(), &controller, "ana", "ana-Password-1", &[echo.to_string()]).await;
     let mut flow = TcpStream::connect(&client.forwards[0]).await.unwrap();
     flow.write_all(b"hello").await.unwrap();
     let mut answer = [0; 5];
@@ -84,45 +83,6 @@ async fn claims_come_from_a_directory_and_decide_on_controller_and_gateway() {
     }
     assert!(!holds(&dir.path().join("data"), SECRET), "the store holds a secret in the clear");
     assert!(!holds(&dir.path().join("gateway-data"), SECRET), "the gateway holds a secret in the clear");
-}
-
-/// A directory that knows everybody as staff.
-struct Directory {
-    address: String,
-    requests: Arc<Mutex<Vec<String>>>,
-}
-
-impl Directory {
-    async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let requests = Arc::new(Mutex::new(Vec::new()));
-        let kept = requests.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream, kept.clone()));
-            }
-        });
-        Self { address, requests }
-    }
-
-    fn requests(&self) -> Vec<String> {
-        self.requests.lock().unwrap().clone()
-    }
-}
-
-async fn answer(mut stream: TcpStream, requests: Arc<Mutex<Vec<String>>>) {
-    let mut request = Vec::new();
-    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
-        let mut piece = [0; 1024];
-        match stream.read(&mut piece).await {
-            Ok(0) | Err(_) => return,
-            Ok(read) => request.extend_from_slice(&piece[..read]),
-        }
-    }
-    requests.lock().unwrap().push(String::from_utf8(request).unwrap());
-    // A caller that is gone needs no answer.
-    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nConnection: close\r\n\r\n[\"staff\"]").await;
 }
 
 /// Attaches user-claim scripts to the built-in provider.
@@ -155,21 +115,6 @@ async fn read_metrics(ready: &Value) -> String {
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();
     text
-}
-
-async fn echo_server() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let (mut from, mut to) = stream.split();
-                // The connection ends when either side does; there is nobody to tell.
-                let _ = tokio::io::copy(&mut from, &mut to).await;
-            });
-        }
-    });
-    address
 }
 
 /// Whether any file of a folder holds the text.

@@ -9,19 +9,14 @@ mod revocation;
 mod routes;
 mod scripts;
 
-use std::{
-    collections::BTreeSet,
-    path::PathBuf,
-    process::Command,
-    sync::{Arc, OnceLock},
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{Router, body::Body};
 use engine::{dn::DistinguishedName, id::AdministrativeRoleId};
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use protocol::object::ObjectKind;
-use sandbox::{Sandbox, SandboxConfig, WorkerCommand};
+use sandbox::{Sandbox, SandboxConfig};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -81,7 +76,7 @@ impl World {
         };
         let password =
             builtin::seed(store.as_ref(), &record, now, None, hash).await.unwrap().unwrap().reveal().to_owned();
-        let mut sandbox = SandboxConfig::new(worker());
+        let mut sandbox = SandboxConfig::new(testing::worker());
         sandbox.spares = 0;
         let sandbox = Sandbox::start(sandbox).await.unwrap();
         let controller = Controller::open(settings, store, sandbox).await.unwrap();
@@ -181,21 +176,6 @@ fn request(method: Method, path: &str, accept: &str, token: Option<&str>) -> htt
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
     }
     request
-}
-
-/// The script worker of the sandbox crate, built once beside the tests.
-fn worker() -> WorkerCommand {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    let program = PROGRAM.get_or_init(|| {
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--locked", "--workspace", "--bin", "script-worker"])
-            .output()
-            .unwrap();
-        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-        let test = std::env::current_exe().unwrap();
-        test.parent().unwrap().parent().unwrap().join("script-worker")
-    });
-    WorkerCommand { program: program.clone(), args: Vec::new() }
 }
 
 /// A certificate in PEM.

@@ -1,12 +1,8 @@
 //! Starts controllers and plays their peers.
 
 use std::{
-    fs::{self, DirEntry},
     net::{Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
-    process::Command,
-    sync::OnceLock,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -29,7 +25,6 @@ use protocol::{
     tls::{self, Identity},
 };
 use rcgen::{CertificateParams, KeyPair};
-use sandbox::WorkerCommand;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
@@ -67,7 +62,7 @@ impl House {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         (settings.client_port, settings.admin_port) = (any, any);
         change(&mut settings);
-        let running = start(settings, worker()).await.unwrap();
+        let running = start(settings, testing::worker()).await.unwrap();
         Self { running, dialer: Dialer::bind(any).unwrap(), _directory: directory }
     }
 
@@ -244,42 +239,6 @@ fn user(name: &str, disabled: bool) -> Value {
 pub fn object(value: Value) -> Map<String, Value> {
     let Value::Object(members) = value else { panic!("not an object") };
     members
-}
-
-/// The worker program of the sandbox; built here when it is missing or older than its sources, because the tests of one
-/// package do not bring along the programs of another.
-pub fn worker() -> WorkerCommand {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let program = BUILT.get_or_init(|| {
-        let own = std::env::current_exe().unwrap();
-        let directory = own.ancestors().nth(2).unwrap();
-        let program = directory.join("script-worker");
-        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let sources = ["sandbox/src", "engine/src"].map(|sources| newest(&workspace.join(sources)));
-        let built = program.metadata().and_then(|file| file.modified()).ok();
-        if built.is_none_or(|built| sources.into_iter().flatten().any(|changed| changed > built)) {
-            build_worker(directory, workspace);
-        }
-        program
-    });
-    WorkerCommand { program: program.clone(), args: Vec::new() }
-}
-
-fn build_worker(directory: &Path, workspace: &Path) {
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--workspace", "--bin", "script-worker"]).current_dir(workspace);
-    if directory.ends_with("release") {
-        build.arg("--release");
-    }
-    assert!(build.status().unwrap().success(), "the script worker does not build");
-}
-
-/// When anything in a directory was last changed.
-fn newest(directory: &Path) -> Option<SystemTime> {
-    let of_entry = |entry: DirEntry| {
-        if entry.path().is_dir() { newest(&entry.path()) } else { entry.metadata().ok()?.modified().ok() }
-    };
-    fs::read_dir(directory).ok()?.flatten().filter_map(of_entry).max()
 }
 
 /// A clock of its own for one test: `now` is what a controller takes, `forward` moves it.

@@ -1,60 +1,16 @@
 //! What scripts of the controller see, call and leave behind, through its ports.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use controller::store::{Expect, Object, Op};
 use protocol::object::ObjectKind;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
 };
 
 use crate::harness::{ALWAYS, DEFAULT_SITE, House, PATIENCE, entitlement, id_of, payload, policy};
-
-/// A web server that answers every request alike and keeps what it was asked.
-struct Web {
-    address: SocketAddr,
-    requests: Arc<Mutex<Vec<String>>>,
-}
-
-impl Web {
-    async fn start(body: &'static str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let requests = Arc::new(Mutex::new(Vec::new()));
-        let kept = requests.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream, body, kept.clone()));
-            }
-        });
-        Self { address, requests }
-    }
-
-    fn requests(&self) -> Vec<String> {
-        self.requests.lock().unwrap().clone()
-    }
-}
-
-async fn answer(mut stream: TcpStream, body: &str, requests: Arc<Mutex<Vec<String>>>) {
-    let mut request = Vec::new();
-    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
-        let mut piece = [0; 1024];
-        match stream.read(&mut piece).await {
-            Ok(0) | Err(_) => return,
-            Ok(read) => request.extend_from_slice(&piece[..read]),
-        }
-    }
-    requests.lock().unwrap().push(String::from_utf8(request).unwrap());
-    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
-    // A caller that is gone needs no answer.
-    let _ = stream.write_all(answer.as_bytes()).await;
-}
 
 async fn put_script(house: &House, name: &str, expression: &str) {
     let script = json!({ "id": id_of(name), "name": name, "expression": expression });
@@ -125,7 +81,7 @@ async fn user_claim_scripts_add_claims_in_the_providers_order() {
 async fn a_script_calls_out_with_a_secret_that_nothing_shows() {
     let house = House::with(|settings| settings.script_networks = vec!["127.0.0.0/8".parse().unwrap()]).await;
     house.add_user("ana").await;
-    let web = Web::start("[\"staff\"]").await;
+    let web = testing::Web::start("[\"staff\"]").await;
     let origin = format!("http://{}", web.address);
     let value = "s3cr3t-Token/'\"`";
     put_secret(&house, "DIRECTORY", value, std::slice::from_ref(&origin)).await;
@@ -178,7 +134,7 @@ async fn a_script_calls_out_with_a_secret_that_nothing_shows() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn scripts_reach_neither_local_networks_nor_the_controller_itself() {
-    let web = Web::start("{}").await;
+    let web = testing::Web::start("{}").await;
     let house = House::new().await;
     house.add_user("ana").await;
     put_script(&house, "local", &format!("httpGet('http://{}/'); return {{}};", web.address)).await;

@@ -17,7 +17,6 @@ use uuid::Uuid;
 
 use crate::{
     client::{Client, Device},
-    services,
     world::{Tokens, World},
 };
 
@@ -114,7 +113,7 @@ async fn configuration_that_arrives_meanwhile_is_waited_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_looked_at_before_the_tokens() {
     let world = World::new().await;
-    let echo = services::echo().await;
+    let echo = testing::echo_server().await;
     world.allow(echo).await;
     let device = world.device();
     let tls = protocol::tls::client_config(
@@ -137,7 +136,7 @@ async fn nothing_is_looked_at_before_the_tokens() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_connects_again_takes_over() {
     let world = World::new().await;
-    let echo = services::echo().await;
+    let echo = testing::echo_server().await;
     world.allow(echo).await;
     let device = world.device();
     let mut older = Client::admitted(&world, &device).await;
@@ -162,7 +161,7 @@ async fn a_token_revoked_before_it_was_shown_is_refused_and_a_newer_one_is_not()
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_renewals_leave_the_session_as_it_is() {
     let world = World::new().await;
-    let echo = services::echo().await;
+    let echo = testing::echo_server().await;
     world.allow(echo).await;
     let device = world.device();
     let mut client = Client::admitted(&world, &device).await;

@@ -15,7 +15,7 @@ use crate::{
 #[tokio::test(flavor = "multi_thread")]
 async fn a_false_condition_holds_until_it_turns() {
     let world = World::new().await;
-    let echo = services::echo().await;
+    let echo = testing::echo_server().await;
     world.condition("return claims.device.ready === true;").await;
     world.allow(echo).await;
     let device = world.device();
@@ -35,7 +35,7 @@ async fn a_false_condition_holds_until_it_turns() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_held_flow_is_refused_when_the_time_is_up() {
     let world = World::with(|config| config.limits.hold = std::time::Duration::from_millis(300)).await;
-    let echo = services::echo().await;
+    let echo = testing::echo_server().await;
     world.condition("return false;").await;
     world.allow(echo).await;
     let client = Client::admitted(&world, &world.device()).await;
@@ -45,7 +45,7 @@ async fn a_held_flow_is_refused_when_the_time_is_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_endless_condition_denies_in_time_and_holds_up_nobody() {
     let world = World::new().await;
-    let echo = services::echo().await;
+    let echo = testing::echo_server().await;
     world.condition("if (claims.device.bad) { for (;;) {} } return true;").await;
     world.allow(echo).await;
     let (good, bad) = (world.device(), world.device());
@@ -61,7 +61,7 @@ async fn an_endless_condition_denies_in_time_and_holds_up_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edit_that_still_holds_loses_no_byte() {
     let world = World::new().await;
-    let echo = services::echo().await;
+    let echo = testing::echo_server().await;
     world.allow(echo).await;
     let client = Client::admitted(&world, &world.device()).await;
     let flow = client.open_tcp(echo).await;

@@ -15,7 +15,7 @@ use crate::{
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_granted_is_carried_and_nothing_else() {
     let world = World::new().await;
-    let (granted, other) = (services::echo().await, services::echo().await);
+    let (granted, other) = (testing::echo_server().await, testing::echo_server().await);
     world.allow(granted).await;
     let client = Client::admitted(&world, &world.device()).await;
     let mut flow = client.open_tcp(granted).await;
@@ -29,7 +29,7 @@ async fn what_is_granted_is_carried_and_nothing_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_direction_ends_by_itself() {
     let world = World::new().await;
-    let echo = services::echo().await;
+    let echo = testing::echo_server().await;
     world.allow(echo).await;
     let client = Client::admitted(&world, &world.device()).await;
     let mut flow = client.open_tcp(echo).await;
@@ -50,7 +50,7 @@ async fn each_direction_ends_by_itself() {
 #[tokio::test(flavor = "multi_thread")]
 async fn loopback_is_never_dialled_unless_configured() {
     let world = World::with(|config| config.dial_allow.clear()).await;
-    let echo = services::echo().await;
+    let echo = testing::echo_server().await;
     world.allow(echo).await;
     let client = Client::admitted(&world, &world.device()).await;
     assert_eq!(client.denied(echo).await, "flow.guarded");
@@ -77,7 +77,7 @@ async fn datagrams_are_carried_one_by_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn names_are_resolved_by_the_gateway_and_followed() {
     let world = World::new().await;
-    let echo = services::echo().await;
+    let echo = testing::echo_server().await;
     let hosts = world.directory.path().join("hosts");
     std::fs::write(&hosts, "127.0.0.1 git.corp.example\n").unwrap();
     let resolver =
@@ -103,7 +103,7 @@ async fn names_are_resolved_by_the_gateway_and_followed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sites_name_servers_are_asked_on_their_port() {
     let world = World::new().await;
-    let echo = services::echo().await;
+    let echo = testing::echo_server().await;
     let address = tokio::sync::watch::Sender::new("127.0.0.1".parse().unwrap());
     let server = services::name_server("db.corp.example", address.subscribe()).await;
     let resolver = json!({ "name": "dns", "servers": [server.to_string()], "updateInterval": 1 });
@@ -122,7 +122,7 @@ async fn the_sites_name_servers_are_asked_on_their_port() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_script_says_where_to_and_a_broken_one_gives_nothing() {
     let world = World::new().await;
-    let echo = services::echo().await;
+    let echo = testing::echo_server().await;
     let script = |id: u8, name: &str, expression: &str| {
         let id = uuid::Uuid::from_u128(u128::from(id));
         (

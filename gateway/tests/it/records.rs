@@ -7,7 +7,7 @@ use protocol::message::ChainedRecord;
 use ring::digest::{SHA256, digest};
 use serde_json::Value;
 
-use crate::{client::Client, services, world::World};
+use crate::{client::Client, world::World};
 
 /// Each hash is over the 32 bytes of the one before and the record.
 fn check_chain(records: &[ChainedRecord]) {
@@ -23,7 +23,7 @@ fn check_chain(records: &[ChainedRecord]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sessions_life_is_told_in_one_unbroken_chain() {
     let mut world = World::new().await;
-    let echo = services::echo().await;
+    let echo = testing::echo_server().await;
     world.allow(echo).await;
     let device = world.device();
     let client = Client::admitted(&world, &device).await;

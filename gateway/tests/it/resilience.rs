@@ -11,7 +11,7 @@ use crate::{client::Client, services, world::World};
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_controller_sessions_go_on_and_new_ones_are_admitted_even_after_a_restart() {
     let mut world = World::new().await;
-    let echo = services::echo().await;
+    let echo = testing::echo_server().await;
     world.allow(echo).await;
     let device = world.device();
     let client = Client::admitted(&world, &device).await;

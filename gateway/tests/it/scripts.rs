@@ -1,10 +1,5 @@
 //! What scripts of a gateway see, call and leave behind.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-};
-
 use engine::dn::UserName;
 use protocol::{
     message::{FlowAnswer, MessageLevel},
@@ -13,51 +8,14 @@ use protocol::{
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
 };
 use uuid::Uuid;
 
 use crate::{
     client::Client,
-    services,
     world::{World, action},
 };
-
-/// A web server that answers every request alike and keeps what it was asked.
-struct Web {
-    address: SocketAddr,
-    requests: Arc<Mutex<Vec<String>>>,
-}
-
-impl Web {
-    async fn start(body: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let requests = Arc::new(Mutex::new(Vec::new()));
-        let kept = requests.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream, body.clone(), kept.clone()));
-            }
-        });
-        Self { address, requests }
-    }
-}
-
-async fn answer(mut stream: TcpStream, body: String, requests: Arc<Mutex<Vec<String>>>) {
-    let mut request = Vec::new();
-    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
-        let mut piece = [0; 1024];
-        match stream.read(&mut piece).await {
-            Ok(0) | Err(_) => return,
-            Ok(read) => request.extend_from_slice(&piece[..read]),
-        }
-    }
-    requests.lock().unwrap().push(String::from_utf8(request).unwrap());
-    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
-    // A caller that is gone needs no answer.
-    let _ = stream.write_all(answer.as_bytes()).await;
-}
 
 async fn calling_world() -> World {
     World::with(|config| {
@@ -75,7 +33,7 @@ async fn put_secret(world: &World, value: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_condition_calls_out_with_a_secret_and_leaves_records() {
     let mut world = calling_world().await;
-    let (echo, web) = (services::echo().await, Web::start("open".to_owned()).await);
+    let (echo, web) = (testing::echo_server().await, testing::Web::start("open").await);
     put_secret(&world, "ticket-Token-1").await;
     let expression = format!(
         "var answer = httpGet('http://{}/ticket?user=' + claims.user.username, [{{key: 'X-Key', value: '%SECRET:TICKETS%'}}]);\n\
@@ -88,7 +46,7 @@ async fn a_condition_calls_out_with_a_secret_and_leaves_records() {
     let device = world.device();
     let client = Client::admitted(&world, &device).await;
     client.open_tcp(echo).await.echo(b"let in").await;
-    let asked = web.requests.lock().unwrap().clone();
+    let asked = web.requests();
     assert!(
         asked[0].starts_with("GET /ticket?user=ana HTTP/1.1\r\n") && asked[0].contains("ticket-Token-1"),
         "{asked:?}"
@@ -118,13 +76,13 @@ async fn a_condition_calls_out_with_a_secret_and_leaves_records() {
     }
     let client = Client::admitted(&world, &world.device()).await;
     client.open_tcp(echo).await.echo(b"let in again").await;
-    assert!(web.requests.lock().unwrap().last().unwrap().contains("ticket-Token-1"));
+    assert!(web.requests().last().unwrap().contains("ticket-Token-1"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_value_of_a_secret_asks_the_scripts_that_name_it_again() {
     let world = calling_world().await;
-    let echo = services::echo().await;
+    let echo = testing::echo_server().await;
     let script = json!({
         "id": Uuid::from_u128(41), "name": "hosts", "type": "host",
         "expression": "return '%SECRET:TICKETS%' === 'right' ? ['127.0.0.1'] : [];",
@@ -150,7 +108,7 @@ async fn a_new_value_of_a_secret_asks_the_scripts_that_name_it_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn conditions_and_entitlement_scripts_see_what_user_claim_scripts_answered() {
     let world = World::new().await;
-    let echo = services::echo().await;
+    let echo = testing::echo_server().await;
     world.condition("return claims.user.agScripted.team === 'red';").await;
     let script = json!({
         "id": Uuid::from_u128(41), "name": "hosts", "type": "host", "expression": "return claims.user.agScripted.hosts;",
@@ -169,7 +127,7 @@ async fn conditions_and_entitlement_scripts_see_what_user_claim_scripts_answered
 #[tokio::test(flavor = "multi_thread")]
 async fn a_script_that_keeps_costing_others_is_reported_and_not_run_any_more() {
     let world = World::new().await;
-    let echo = services::echo().await;
+    let echo = testing::echo_server().await;
     world.condition("for (;;) {}").await;
     world.allow(echo).await;
     let mut clients = Vec::new();

@@ -76,22 +76,6 @@ async fn stream(connection: TcpStream, received: Arc<AtomicU64>, ends: watch::Se
     ends.send_modify(|ends| ends.push(end));
 }
 
-/// Sends back what it gets, and ends when the other side has.
-pub async fn echo() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((mut connection, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let (mut reader, mut writer) = connection.split();
-                let _ = tokio::io::copy(&mut reader, &mut writer).await;
-                let _ = writer.shutdown().await;
-            });
-        }
-    });
-    address
-}
-
 /// Sends datagrams back.
 pub async fn udp_echo() -> SocketAddr {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();

@@ -1,6 +1,6 @@
 //! A gateway, its controller, and tokens for whoever the test wants to be.
 
-use std::{net::SocketAddr, path::PathBuf, process::Command, sync::OnceLock, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use engine::{
@@ -11,7 +11,6 @@ use engine::{
 use gateway::{GatewayConfig, Running, Seed};
 use protocol::{message::Present, object::ObjectKind};
 use ring::{rand::SystemRandom, signature::Ed25519KeyPair};
-use sandbox::WorkerCommand;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use time::OffsetDateTime;
@@ -89,7 +88,7 @@ impl World {
         config.dial_allow = vec!["127.0.0.0/8".parse().unwrap()];
         config.hosts_file = self.directory.path().join("hosts");
         (self.settings)(&mut config);
-        self.gateway = Some(gateway::start(config, worker()).await?);
+        self.gateway = Some(gateway::start(config, testing::worker()).await?);
         Ok(())
     }
 
@@ -215,19 +214,4 @@ impl<'a> Tokens<'a> {
 
 fn object(value: Value) -> Map<String, Value> {
     value.as_object().unwrap().clone()
-}
-
-/// The sandbox's own worker binary, built when it is not there yet.
-fn worker() -> WorkerCommand {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    let program = PROGRAM.get_or_init(|| {
-        let deps = std::env::current_exe().unwrap();
-        let program = deps.parent().unwrap().parent().unwrap().join("script-worker");
-        if !program.exists() {
-            let built = Command::new(env!("CARGO")).args(["build", "--workspace", "--bin", "script-worker"]).status();
-            assert!(built.unwrap().success());
-        }
-        program
-    });
-    WorkerCommand { program: program.clone(), args: Vec::new() }
 }

@@ -3,17 +3,17 @@
 //! A text first loses every spelling of a value that is known (as it is, escaped, percent-encoded, base64, hexadecimal, decimal codes, reversed).
 //! Then a copy of what is left, reduced to letters and digits in lower case, is searched for pieces of eight characters; also every
 //! second to eighth character of it, as somebody might print one with other characters in between. When a piece is found the whole text is withheld.
-//! All of it takes time linear in the text, for it runs between the tasks of a daemon.
+//! All of it takes time linear in the text.
 //! This stops accidents and the simple tricks; who may edit a script that names a secret can always do arithmetic with it, which is why
 //! a secret can be bound to origins.
 
-use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
-use std::fmt::Write;
-use std::hash::{BuildHasherDefault, Hasher};
+mod pieces;
+mod spellings;
 
-use base64::Engine;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt::Write;
+
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -22,14 +22,9 @@ use crate::batch::RunRecord;
 use crate::config::{MAX_MESSAGE, MAX_OUTPUT};
 use crate::http::HttpCall;
 use engine::script::{Failure, FailureKind};
+use pieces::{Filter, Pieces, Quick, normalise};
+use spellings::ways_to_write;
 
-/// Shortest spelling that is looked for in a reduced copy; shorter ones would be found in every text.
-const MIN_REDUCED: usize = 6;
-/// Characters of a piece that is looked for, and of one spelled in codes, which take several characters for one.
-const PIECE: usize = 8;
-const CODED_PIECE: usize = 16;
-/// Most pieces of one spelling; of a longer one every so many is taken.
-const MAX_PIECES: usize = 512;
 /// Most secrets of one run.
 const MAX_SECRETS: usize = 8;
 /// Most bytes of text in the result of a run that names a secret.
@@ -76,18 +71,19 @@ impl Veil {
     /// Over these secrets; when there are too many, over none.
     pub(super) fn new(named: &Named) -> Self {
         let too_many = named.len() > MAX_SECRETS;
-        let mut spellings = Vec::new();
-        let mut sets: Vec<(u128, HashSet<u128, Quick>)> = Vec::new();
+        let mut ways = Vec::new();
         let mut labels = Vec::new();
         for (name, secret) in named.iter().filter(|_| !too_many) {
             let label = format!("%SECRET:{name}%");
-            for (text, piece) in ways_to_write(&secret.value) {
-                add_pieces(&mut sets, &reduced(&text), piece);
-                let text = Zeroizing::new(text.to_ascii_lowercase().into_bytes());
-                spellings.push(Spelling { text, label: label.clone() });
-            }
+            ways.extend(ways_to_write(&secret.value).into_iter().map(|(text, piece)| (text, piece, label.clone())));
             labels.push(label);
         }
+        let pieces = Pieces::new(ways.iter().map(|(text, piece, _)| (text.as_str(), *piece)));
+        let spelling = |(text, _, label): (Zeroizing<String>, usize, String)| Spelling {
+            text: Zeroizing::new(text.to_ascii_lowercase().into_bytes()),
+            label,
+        };
+        let mut spellings: Vec<Spelling> = ways.into_iter().map(spelling).collect();
         // The longest goes first: a spelling may hold another one.
         spellings.sort_by_key(|spelling| std::cmp::Reverse(spelling.text.len()));
         let mut heads: HashMap<u32, Vec<usize>, Quick> = HashMap::default();
@@ -99,7 +95,7 @@ impl Veil {
             }
         }
         let heads_seen = Filter::new(heads.keys().map(|head| u64::from(*head)), heads.len());
-        Self { spellings, heads, heads_seen, tiny, pieces: Pieces::new(sets), labels, too_many }
+        Self { spellings, heads, heads_seen, tiny, pieces, labels, too_many }
     }
 
     /// What is wrong with the run, for a person, when it names more secrets than can be kept out of what it leaves.
@@ -367,111 +363,6 @@ fn text_size(value: &Value, most: usize) -> Option<usize> {
     (size <= most).then_some(size)
 }
 
-/// The pieces of all reduced spellings.
-struct Pieces {
-    /// Which shortest ends of pieces there may be.
-    ends: Filter,
-    /// What the filter looks at.
-    end: u64,
-    /// Pieces of one length each, with the mask of that length.
-    sets: Vec<(u128, HashSet<u128, Quick>)>,
-}
-
-impl Pieces {
-    fn new(sets: Vec<(u128, HashSet<u128, Quick>)>) -> Self {
-        let shortest = sets.iter().map(|(mask, _)| *mask).min().unwrap_or_default();
-        let end = low(shortest);
-        let count = sets.iter().map(|(_, set)| set.len()).sum();
-        let ends = Filter::new(sets.iter().flat_map(|(_, set)| set.iter().map(|piece| low(*piece) & end)), count);
-        Self { ends, end, sets }
-    }
-
-    /// Whether one stands in every so many bytes, zeros left out.
-    fn are_in(&self, bytes: &[u8], from: usize, stride: usize) -> bool {
-        if self.sets.is_empty() {
-            return false;
-        }
-        let (mut last, mut before) = (0_u64, 0_u64);
-        for byte in bytes.iter().skip(from).step_by(stride).filter(|byte| **byte != 0) {
-            before = (before << 8) | (last >> 56);
-            last = (last << 8) | u64::from(*byte);
-            if self.ends.may_hold(last & self.end) {
-                let all = (u128::from(before) << 64) | u128::from(last);
-                if self.sets.iter().any(|(mask, set)| set.contains(&(all & mask))) {
-                    return true;
-                }
-            }
-        }
-        false
-    }
-}
-
-fn low(wide: u128) -> u64 {
-    u64::try_from(wide & u128::from(u64::MAX)).unwrap_or_default()
-}
-
-/// Says of most numbers that are not in a set that they are not.
-struct Filter {
-    bits: Vec<u64>,
-    shift: u32,
-}
-
-impl Filter {
-    fn new(numbers: impl Iterator<Item = u64>, count: usize) -> Self {
-        let words = count.saturating_div(2).max(32).next_power_of_two();
-        let mut filter = Self { bits: vec![0; words], shift: u64::BITS - words.trailing_zeros() };
-        for number in numbers {
-            let (word, bit) = filter.place(number);
-            if let Some(word) = filter.bits.get_mut(word) {
-                *word |= bit;
-            }
-        }
-        filter
-    }
-
-    fn place(&self, number: u64) -> (usize, u64) {
-        let mixed = number.wrapping_mul(MIX);
-        (usize::try_from(mixed >> self.shift).unwrap_or_default(), 1 << ((mixed >> 32) & 63))
-    }
-
-    fn may_hold(&self, number: u64) -> bool {
-        let (word, bit) = self.place(number);
-        self.bits.get(word).is_some_and(|word| word & bit != 0)
-    }
-}
-
-/// An odd number without a pattern.
-const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
-
-type Quick = BuildHasherDefault<Mixer>;
-
-/// Hashes numbers of a set that nobody outside can add to.
-#[derive(Default)]
-struct Mixer(u64);
-
-impl Hasher for Mixer {
-    fn finish(&self) -> u64 {
-        self.0 ^ (self.0 >> 29)
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
-    }
-
-    fn write_u32(&mut self, number: u32) {
-        self.write_u64(u64::from(number));
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = (self.0.rotate_left(5) ^ number).wrapping_mul(MIX);
-    }
-
-    fn write_u128(&mut self, number: u128) {
-        self.write_u64(low(number));
-        self.write_u64(low(number >> 64));
-    }
-}
-
 /// The texts of a value one after the other, members' names first if they are wanted.
 fn gather(value: &Value, all: &mut String, with_names: bool) {
     match value {
@@ -488,117 +379,6 @@ fn gather(value: &Value, all: &mut String, with_names: bool) {
             }
             gather(member, all, with_names);
         }),
-    }
-}
-
-/// How a value may be written, with the length of the pieces to look for.
-fn ways_to_write(value: &str) -> Vec<(Zeroizing<String>, usize)> {
-    if value.is_empty() {
-        return Vec::new();
-    }
-    let bytes = value.as_bytes();
-    let codes = |format: fn(u32) -> String| value.chars().map(|char| format(u32::from(char))).collect::<String>();
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let json = Value::String(value.to_owned()).to_string();
-    let mut ways = vec![
-        value.to_owned(),
-        value.chars().rev().collect(),
-        json.trim_matches('"').to_owned(),
-        percent(bytes, |byte| byte.is_ascii_alphanumeric() || b"-_.!~*'()".contains(&byte)),
-        percent(bytes, |byte| byte.is_ascii_alphanumeric() || b"-_.!~*'();/?:@&=+$,#".contains(&byte)),
-        percent(bytes, |byte| byte.is_ascii_alphanumeric() || b"-._*".contains(&byte)).replace("%20", "+"),
-    ];
-    let mut coded = vec![
-        percent(bytes, |_| false),
-        value.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect(),
-        bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect(),
-        bytes.iter().map(|byte| format!("0x{byte:02x}")).collect(),
-        codes(|code| code.to_string()),
-        hex.chars().rev().collect(),
-        hex,
-    ];
-    if value.chars().all(|char| u32::from(char) < 256) {
-        let latin: Vec<u8> = value.chars().filter_map(|char| u8::try_from(u32::from(char)).ok()).collect();
-        base64_ways(&latin, &mut ways);
-    }
-    base64_ways(bytes, &mut ways);
-    let reversed: Vec<u8> = value.chars().rev().collect::<String>().into_bytes();
-    base64_ways(&reversed, &mut ways);
-    let finished = |mut ways: Vec<String>, piece: usize| {
-        ways.sort();
-        ways.dedup();
-        ways.retain(|way| !way.is_empty());
-        ways.into_iter().map(move |way| (Zeroizing::new(way), piece))
-    };
-    coded.retain(|way| !ways.contains(way));
-    finished(ways, PIECE).chain(finished(coded, CODED_PIECE)).collect()
-}
-
-/// Base64 of the value wherever it stands in a longer text: the characters that depend on the value alone.
-fn base64_ways(bytes: &[u8], ways: &mut Vec<String>) {
-    for before in 0..3_usize {
-        let mut padded = vec![0; before];
-        padded.extend_from_slice(bytes);
-        let first = (before * 8).div_ceil(6);
-        let last = padded.len() * 8 / 6;
-        for encoded in [STANDARD_NO_PAD.encode(&padded), URL_SAFE_NO_PAD.encode(&padded)] {
-            // At the very end of a text the last character depends on the value alone as well.
-            ways.extend(encoded.get(first..last).filter(|part| part.len() >= MIN_IN_RESULT).map(str::to_owned));
-            ways.extend(encoded.get(first..).filter(|part| part.len() >= MIN_IN_RESULT).map(str::to_owned));
-        }
-    }
-}
-
-fn percent(bytes: &[u8], is_plain: impl Fn(u8) -> bool) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    for byte in bytes {
-        if is_plain(*byte) {
-            text.push(char::from(*byte));
-        } else {
-            // Formatting into a text cannot fail.
-            let _ = write!(text, "%{byte:02X}");
-        }
-    }
-    text
-}
-
-/// Letters and digits alone, in lower case, a byte for each.
-fn reduced(text: &str) -> Zeroizing<Vec<u8>> {
-    let mut kept = Zeroizing::new(Vec::with_capacity(text.len()));
-    normalise(text, |byte| {
-        if byte != 0 {
-            kept.push(byte);
-        }
-    });
-    kept
-}
-
-/// Letters and digits in lower case, a byte for each, and a zero for every other character.
-fn normalise(text: &str, mut take: impl FnMut(u8)) {
-    for char in text.chars() {
-        match u8::try_from(char) {
-            Ok(byte) if byte.is_ascii_alphanumeric() => take(byte.to_ascii_lowercase()),
-            Ok(byte) if byte.is_ascii() => take(0),
-            _ if char.is_alphanumeric() => char.to_lowercase().for_each(|char| {
-                let [first, second, third, _] = u32::from(char).to_le_bytes();
-                take((first ^ second.rotate_left(3) ^ third) | 0x80);
-            }),
-            _ => take(0),
-        }
-    }
-}
-
-fn add_pieces(sets: &mut Vec<(u128, HashSet<u128, Quick>)>, spelling: &[u8], piece: usize) {
-    if spelling.len() < MIN_REDUCED {
-        return;
-    }
-    let length = piece.min(spelling.len());
-    let number = |piece: &[u8]| piece.iter().fold(0_u128, |number, byte| (number << 8) | u128::from(*byte));
-    let mask = (0..length).fold(0_u128, |mask, _| (mask << 8) | 0xff);
-    let windows = spelling.windows(length).step_by(spelling.len().div_ceil(MAX_PIECES)).map(number);
-    match sets.iter_mut().find(|(other, _)| *other == mask) {
-        Some((_, set)) => set.extend(windows),
-        None => sets.push((mask, windows.collect())),
     }
 }
 

@@ -57,7 +57,7 @@ impl<'a> Session<'a> {
         Self { job, slot: Some(slot), place: None, passing_place: None, hidden: None, tries: 0 }
     }
 
-    /// Runs these scripts of the batch in one worker. Scripts without a record have not run and made no call: they are to be run again.
+    /// Runs these scripts of the batch in one worker; what they leave may still hold secrets. Scripts without a record have not run and made no call: they are to be run again.
     pub(super) async fn part(&mut self, part: &[usize]) -> Vec<(usize, RunRecord)> {
         if let Some(message) = self.hidden.and_then(|hidden| hidden.veil.refusal()) {
             let refuse =
@@ -147,10 +147,7 @@ impl<'a> Session<'a> {
         let Answer { result, output, duration, instructions, lane, claims_read, cpu: _, retire: _ } = answer;
         let (http_calls, audit) = calls.take();
         let script = self.job.script(index).map(|(script, _)| Arc::clone(&script.name)).unwrap_or_default();
-        let mut record =
-            RunRecord { script, result, output, duration, instructions, lane, claims_read, http_calls, audit };
-        self.cover(&mut record);
-        record
+        RunRecord { script, result, output, duration, instructions, lane, claims_read, http_calls, audit }
     }
 
     /// The record of the run that a worker was killed for or ended in; none when it had not begun any and another may be tried.
@@ -167,13 +164,6 @@ impl<'a> Session<'a> {
         if culprit == active.index {
             (record.http_calls, record.audit) = active.calls.take();
         }
-        self.cover(&mut record);
         Some((culprit, record))
-    }
-
-    fn cover(&self, record: &mut RunRecord) {
-        if let Some(hidden) = self.hidden {
-            hidden.cover(self.job, record);
-        }
     }
 }

@@ -1,9 +1,12 @@
 //! Secrets in every disguise, and honest texts that look a little like them.
 
+use std::hash::Hasher as _;
 use std::sync::Arc;
 
+use base64::Engine as _;
 use serde_json::json;
 
+use super::pieces::Mixer;
 use super::*;
 use crate::secrets::Secret;
 

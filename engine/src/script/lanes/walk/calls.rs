@@ -1,7 +1,7 @@
 //! Calls: who may be called, and with what.
 
 use super::{Answers, Walker};
-use crate::script::lanes::names;
+use crate::script::lanes::names::{self, Answer, Effect};
 use crate::script::tree::{Expr, ExprKind, Item, Span};
 
 impl Walker<'_> {
@@ -116,24 +116,27 @@ impl Walker<'_> {
 
     fn call_method(&mut self, object: &Expr, name: &str, args: &[Item], span: Span) {
         self.receiver(object, name);
-        if names::is_callback_method(name) || (name == "toSorted" && !args.is_empty()) {
-            self.callback_args(name, args, span);
-        } else if names::is_own_mutator(name) {
-            self.must_own(object, span, "changes a list or an object it may not have made");
-            if name == "sort" && !args.is_empty() {
-                self.callback_args(name, args, span);
-            } else {
-                self.handed(args);
+        let known = names::method(name);
+        match (known.map(|(effect, _)| effect), name) {
+            (Some(Effect::Calls), _) => self.callback_args(name, args, span),
+            (Some(Effect::Writes), _) => {
+                self.must_own(object, span, "changes a list or an object it may not have made");
+                if name == "sort" && !args.is_empty() {
+                    self.callback_args(name, args, span);
+                } else {
+                    self.handed(args);
+                }
             }
-        } else if matches!(name, "replace" | "replaceAll") {
-            self.replace_args(args, span);
-        } else {
-            if !names::is_pure_method(name) && name != "toSorted" {
-                self.doubt(Some(span), "calls a method that is not known to be harmless");
-            }
-            self.items(args);
-            if names::makes_array(name) || !self.is_of_claims(object) {
-                self.kept_items(args);
+            (Some(Effect::Judged), "replace" | "replaceAll") => self.replace_args(args, span),
+            (Some(Effect::Judged), _) if !args.is_empty() => self.callback_args(name, args, span),
+            (effect, _) => {
+                if effect.is_none() {
+                    self.doubt(Some(span), "calls a method that is not known to be harmless");
+                }
+                self.items(args);
+                if known.is_some_and(|(_, answer)| answer == Answer::Array) || !self.is_of_claims(object) {
+                    self.kept_items(args);
+                }
             }
         }
     }

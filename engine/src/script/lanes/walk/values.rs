@@ -1,7 +1,7 @@
 //! Where values come from and where they go: which variables hold only what the run made, and where functions could be as values.
 
 use super::{Answers, Walker};
-use crate::script::lanes::names;
+use crate::script::lanes::names::{self, Answer};
 use crate::script::lanes::scope::{BindingId, Holds};
 use crate::script::tree::{AssignOp, BinaryOp, Expr, ExprKind, Span, Target, UnaryOp};
 
@@ -149,9 +149,11 @@ impl Walker<'_> {
                 (Some("Array"), "from") => Holds::OWN_VALUE,
                 (Some(global), name) if names::is_pure_static(global, name) => Holds::OWN_VALUE,
                 (Some(_), _) => Holds::ANYTHING,
-                (None, name) if names::makes_number(name) => Holds::NUMBER,
-                (None, name) if names::makes_own(name) => Holds::OWN_VALUE,
-                (None, _) => Holds::ANYTHING,
+                (None, name) => match names::method(name) {
+                    Some((_, Answer::Number)) => Holds::NUMBER,
+                    Some((_, Answer::Array | Answer::Own)) => Holds::OWN_VALUE,
+                    Some((_, Answer::Any)) | None => Holds::ANYTHING,
+                },
             },
             _ => Holds::ANYTHING,
         }
