@@ -18,6 +18,8 @@ mod dev;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod remedies;
+#[cfg(test)]
 mod script;
 #[cfg(test)]
 mod scripts;

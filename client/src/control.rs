@@ -1,6 +1,8 @@
 //! The local control socket: JSON lines over a Unix socket in the data directory, for the user who runs the client.
 //!
-//! A request is `{"command":"status"}`, `{"command":"renew"}` or `{"command":"sign-out"}`; each is answered by one line.
+//! A request is `{"command":"status"}`, `{"command":"renew"}`, `{"command":"sign-out"}` or
+//! `{"command":"answer","condition":"NAME","answer":"TEXT"}`, with a `number` when the condition asks for several things;
+//! each is answered by one line.
 //! Only processes of the same user (or root) are answered, whatever the file's mode. No answer holds a secret.
 
 mod server;
@@ -17,6 +19,7 @@ use tokio::{
     io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::UnixStream,
 };
+use zeroize::Zeroizing;
 
 use crate::status::Status;
 
@@ -48,6 +51,19 @@ pub async fn renew(data_dir: &Path) -> Result<(), ControlError> {
 /// When none runs there or it does not answer.
 pub async fn sign_out(data_dir: &Path) -> Result<(), ControlError> {
     done(request(data_dir, Command::SignOut).await?)
+}
+
+/// Answers what a condition asks for: the first open remedy, or the one with this number as people count.
+///
+/// # Errors
+/// When none runs there, nothing is asked, or the answer is not accepted.
+pub async fn answer(
+    data_dir: &Path,
+    condition: &str,
+    number: Option<usize>,
+    text: Zeroizing<String>,
+) -> Result<(), ControlError> {
+    done(request(data_dir, Command::Answer { condition: condition.to_owned(), number, answer: Secret(text) }).await?)
 }
 
 /// Errors from asking a running client.
@@ -84,12 +100,33 @@ impl ControlError {
 }
 
 /// A line from a program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
 enum Command {
     Status,
     Renew,
     SignOut,
+    Answer {
+        condition: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        number: Option<usize>,
+        answer: Secret,
+    },
+}
+
+/// What the user answers; it may be a password, so it is wiped.
+struct Secret(Zeroizing<String>);
+
+impl Serialize for Secret {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from).map(|text| Self(Zeroizing::new(text)))
+    }
 }
 
 /// A line to a program.
@@ -105,7 +142,7 @@ async fn request(data_dir: &Path, command: Command) -> Result<Reply, ControlErro
     let stream = UnixStream::connect(socket_path(data_dir)).await;
     let mut stream = stream.map_err(|_| ControlError::NotRunning { path: data_dir.to_owned() })?;
     let answer = tokio::time::timeout(PATIENCE, async {
-        let mut line = serde_json::to_vec(&command)?;
+        let mut line = Zeroizing::new(serde_json::to_vec(&command)?);
         line.push(b'\n');
         stream.write_all(&line).await?;
         read_line(&mut BufReader::new(stream), MAX_REPLY).await

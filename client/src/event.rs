@@ -3,7 +3,7 @@
 use std::fmt;
 
 use engine::id::SiteId;
-use protocol::message::Refusal;
+use protocol::message::{Refusal, RemedyKind, RemedyOffer};
 use serde::Serialize;
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
@@ -77,6 +77,13 @@ pub enum ClientEvent {
         entitlements: Vec<String>,
         /// What to do.
         message: String,
+        /// What the user is asked for.
+        remedies: Vec<RemedyOffer>,
+    },
+    /// What a condition asked for was answered.
+    RemedyAnswered {
+        /// Name of the condition.
+        condition: String,
     },
     /// A condition holds again.
     ConditionTrue {
@@ -170,6 +177,7 @@ impl ClientEvent {
             Self::GatewayLost { .. } => "gateway-lost",
             Self::RulesChanged { .. } => "rules-changed",
             Self::ConditionFalse { .. } => "condition-false",
+            Self::RemedyAnswered { .. } => "remedy-answered",
             Self::ConditionTrue { .. } => "condition-true",
             Self::Held { .. } => "held",
             Self::Denied { .. } => "denied",
@@ -198,6 +206,14 @@ impl ClientEvent {
     }
 }
 
+/// What a remedy asks for, for people.
+pub fn what(kind: RemedyKind) -> &'static str {
+    match kind {
+        RemedyKind::Reason => "a reason",
+        RemedyKind::Password => "your password",
+    }
+}
+
 impl fmt::Display for ClientEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -217,9 +233,17 @@ impl fmt::Display for ClientEvent {
             Self::RulesChanged { site_name, entitlements } => {
                 write!(f, "Access to {site_name} changed: {}", List(entitlements))
             }
-            Self::ConditionFalse { condition, entitlements, message, .. } => {
-                write!(f, "{} must wait for `{condition}`: {message}", List(entitlements))
+            Self::ConditionFalse { condition, entitlements, message, remedies, .. } => {
+                write!(f, "{} must wait for `{condition}`: {message}", List(entitlements))?;
+                for remedy in remedies {
+                    write!(f, "\n  asks for {}: {}", what(remedy.kind), remedy.message)?;
+                }
+                if !remedies.is_empty() {
+                    write!(f, "\n  answer with `portcullis client answer \"{condition}\"`")?;
+                }
+                Ok(())
             }
+            Self::RemedyAnswered { condition } => write!(f, "Your answer for `{condition}` was accepted"),
             Self::ConditionTrue { condition, .. } => write!(f, "`{condition}` is met"),
             Self::Held { flow, message } => write!(f, "Connection to {flow} is waiting: {message}"),
             Self::Denied { flow, message, .. } => write!(f, "Connection to {flow} was refused: {message}"),

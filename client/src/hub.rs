@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use protocol::message::Refusal;
 use time::OffsetDateTime;
 use tokio::sync::{mpsc, oneshot};
+use zeroize::Zeroizing;
 
 use crate::{
     dial::Dialers,
@@ -29,12 +30,23 @@ pub(crate) struct Hub {
 pub(crate) enum Command {
     /// Fetch new tokens; the answer, if any is wanted, says whether that was done.
     Renew(Option<oneshot::Sender<Result<(), Refusal>>>),
+    /// Answer what a condition asks for.
+    Answer(Answer, oneshot::Sender<Result<(), Refusal>>),
     /// A gateway refused or ended the session.
     SiteEnded,
     /// A gateway announced the end of tokens.
     EndAnnounced { at: i64, sign_in: bool, reason: String },
     /// End the session for good.
     SignOut(oneshot::Sender<()>),
+}
+
+/// The user's answer to a condition that is false. Has no `Debug`: it may be a password.
+pub(crate) struct Answer {
+    /// Name of the condition.
+    pub(crate) condition: String,
+    /// Which of the things it asks for, from 1; the first that is open when none is given.
+    pub(crate) number: Option<usize>,
+    pub(crate) text: Zeroizing<String>,
 }
 
 impl Hub {

@@ -2,7 +2,7 @@
 //!
 //! [`run`] is one signed-in session from start to end. It authenticates at a controller with a key made in memory, asks
 //! what it may do, keeps one gateway connection per Site, and offers SOCKS5 and port forwards to local programs. It
-//! renews its tokens while flows go on. A local control socket answers [`status`], [`renew`] and [`sign_out`].
+//! renews its tokens while flows go on. A local control socket answers [`status`], [`renew`], [`answer`] and [`sign_out`].
 //!
 //! The client decides nothing: what is allowed is the gateway's answer, flow by flow. It never keeps a password beyond
 //! the sign-in it was given for, never writes a token or key to disk, and trusts the profile's authority and no other.
@@ -32,12 +32,13 @@ mod status;
 mod udp;
 
 pub use config::ClientConfig;
-pub use control::{ControlError, renew, sign_out, status};
+pub use control::{ControlError, answer, renew, sign_out, status};
 pub use err::ClientError;
-pub use event::{ClientEvent, PasswordRequest};
+pub use event::{ClientEvent, PasswordRequest, what};
 pub use forward::{Forward, ForwardError};
 pub use profile::{Profile, ProfileError};
 pub use run::{Ended, run};
 pub use status::{
-    FlowState, FlowStatus, ListenerStatus, PastEvent, SiteState, SiteStatus, State, Status, TokenStatus, UnmetCondition,
+    FlowState, FlowStatus, ListenerStatus, PastEvent, RemedyStatus, SiteState, SiteStatus, State, Status, TokenStatus,
+    UnmetCondition,
 };

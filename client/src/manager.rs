@@ -19,9 +19,9 @@ use crate::{
     dial::Backoff,
     err::ClientError,
     event::{ClientEvent, PasswordRequest},
-    hub::{Command, Hub},
+    hub::{Answer, Command, Hub},
     link::{Grant, LinkHandle},
-    session::{Due, Session, Setback, timestamp},
+    session::{Due, Session, Setback, ends_sign_in, timestamp},
     status::{SiteState, SiteStatus, State},
 };
 
@@ -77,6 +77,11 @@ impl Manager {
                     Command::Renew(reply) => self.renew_for_user(reply).await,
                     Command::SiteEnded => self.wanted = true,
                     Command::EndAnnounced { at, sign_in, reason } => self.announce_end(at, sign_in, reason),
+                    Command::Answer(answer, reply) => {
+                        let outcome = self.answer(&answer).await;
+                        // Whoever answered may have left.
+                        let _ = reply.send(outcome);
+                    }
                     Command::SignOut(done) => return Some(SignOut(done)),
                 },
                 answer = answered(&mut self.password) => self.take_password(answer).await,
@@ -157,6 +162,31 @@ impl Manager {
             // Whoever asked may have left.
             let _ = reply.send(outcome);
         }
+    }
+
+    /// Sends the user's answer to a controller and shows what came of it to the gateways.
+    async fn answer(&mut self, answer: &Answer) -> Result<(), Refusal> {
+        let status = self.hub.board.snapshot();
+        let Some(offer) = status.unmet(&answer.condition).and_then(|unmet| unmet.next(answer.number)) else {
+            return Err(refusal(
+                "client.nothing-asked",
+                format!("`{}` asks for nothing now; `portcullis client status` shows what does", answer.condition),
+            ));
+        };
+        if let Err(refused) = self.session.answer(&self.hub, offer, &answer.text).await {
+            if ends_sign_in(&refused) {
+                self.ask_password(refused.message.clone());
+            }
+            return Err(refused);
+        }
+        self.hub.board.update(|status| {
+            let remedies =
+                status.sites.iter_mut().flat_map(|site| &mut site.unmet).flat_map(|unmet| &mut unmet.remedies);
+            remedies.filter(|remedy| remedy.offer == *offer).for_each(|remedy| remedy.answered = true);
+        });
+        self.publish();
+        self.hub.tell(ClientEvent::RemedyAnswered { condition: answer.condition.clone() });
+        Ok(())
     }
 
     async fn renew(&mut self) -> Result<(), Refusal> {

@@ -92,7 +92,7 @@ async fn first_sign_in(hub: &Hub, device: DeviceId, password: Zeroizing<String>)
 async fn refuse_commands(commands: &mut mpsc::Receiver<Command>) {
     while let Some(command) = commands.recv().await {
         match command {
-            Command::Renew(Some(reply)) => {
+            Command::Renew(Some(reply)) | Command::Answer(_, reply) => {
                 let message = "the client is still signing in".to_owned();
                 // Whoever asked may have left.
                 let _ = reply.send(Err(Refusal {

@@ -5,7 +5,10 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use engine::{dn::DistinguishedName, id::DeviceId, token::TokenKind};
 use protocol::{
-    message::{Authenticate, Authenticated, Authorized, ControllerRequest, Done, Refusal, SignedToken, SiteGrant},
+    message::{
+        Authenticate, Authenticated, Authorized, ControllerRequest, Done, Refusal, RemedyAnswer, RemedyOffer,
+        SignedToken, SiteGrant,
+    },
     quic::{CONTROLLER_ALPN, GATEWAY_ALPN},
     tls::{Identity, client_config},
 };
@@ -121,6 +124,30 @@ impl Session {
                 Err(Setback::of_refusal(refusal))
             }
             Err(GrantError::Client(error)) => Err(Setback::later(&error)),
+        }
+    }
+
+    /// Answers what a condition asks for; the claims token that remembers it takes the place of the one at hand.
+    pub(crate) async fn answer(&mut self, hub: &Hub, offer: &RemedyOffer, text: &str) -> Result<(), Refusal> {
+        let unreachable = |error: ClientError| Refusal {
+            code: error.code().to_owned(),
+            message: format!("your answer could not be checked, what waits goes on waiting: {error}"),
+            retry_after_secs: None,
+        };
+        let controller = Controller::connect(hub, &self.controller_tls).await.map_err(unreachable)?;
+        let request = ControllerRequest::AnswerRemedy(RemedyAnswer {
+            claims_token: self.claims.text(),
+            condition: offer.condition,
+            place: offer.place,
+            answer: text.to_owned(),
+        });
+        match controller.ask(request).await {
+            Ok(token) => {
+                self.claims = Held { token, received: OffsetDateTime::now_utc() };
+                Ok(())
+            }
+            Err(RequestError::Refused(refusal)) => Err(refusal),
+            Err(error) => Err(unreachable(controller.explain(hub, error))),
         }
     }
 
@@ -242,7 +269,7 @@ fn denies(refusal: &Refusal) -> bool {
 }
 
 /// Whether the controller does not believe the session itself any more.
-fn ends_sign_in(refusal: &Refusal) -> bool {
+pub(crate) fn ends_sign_in(refusal: &Refusal) -> bool {
     ["token.", "certificate.", "sign-in."].iter().any(|prefix| refusal.code.starts_with(prefix))
 }
 

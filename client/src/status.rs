@@ -6,6 +6,7 @@ use std::{
 };
 
 use engine::id::{SiteId, TokenId};
+use protocol::message::RemedyOffer;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -109,6 +110,35 @@ pub struct UnmetCondition {
     pub condition: String,
     /// What to do.
     pub message: String,
+    /// What the user is asked for.
+    #[serde(default)]
+    pub remedies: Vec<RemedyStatus>,
+    /// Whether one of them is enough.
+    #[serde(default)]
+    pub any: bool,
+}
+
+/// Something the user is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RemedyStatus {
+    /// What, and where it belongs.
+    #[serde(flatten)]
+    pub offer: RemedyOffer,
+    /// Whether it was answered.
+    pub answered: bool,
+}
+
+impl UnmetCondition {
+    /// What is to be answered next: the one with this number as people count, or the first that is open.
+    pub fn next(&self, number: Option<usize>) -> Option<&RemedyOffer> {
+        let open = |remedy: &&RemedyStatus| !remedy.answered;
+        let found = match number {
+            Some(number) => number.checked_sub(1).and_then(|at| self.remedies.get(at)),
+            None => self.remedies.iter().find(open),
+        };
+        found.map(|remedy| &remedy.offer)
+    }
 }
 
 /// A token, without the token.
@@ -266,6 +296,11 @@ impl Board {
 }
 
 impl Status {
+    /// The condition of this name that is false now, at whichever Site.
+    pub fn unmet(&self, condition: &str) -> Option<&UnmetCondition> {
+        self.sites.iter().flat_map(|site| &site.unmet).find(|unmet| unmet.condition == condition)
+    }
+
     /// Brings the state of the session in line with its Sites, unless something stronger holds.
     fn settle(&mut self) {
         match self.state {

@@ -23,6 +23,8 @@ pub const TOKEN_REFUSED: &str = "token_refused";
 pub const TOKEN_RENEWED: &str = "token_renewed";
 /// Device claims were countersigned.
 pub const DEVICE_CLAIMS_ISSUED: &str = "device_claims_issued";
+/// A user answered what a condition asks for.
+pub const REMEDY_ANSWERED: &str = "remedy_answered";
 /// Tokens were revoked.
 pub const TOKEN_REVOKED: &str = "token_revoked";
 

@@ -51,6 +51,8 @@ pub enum SignInKind {
     Client,
     /// The admin API.
     Admin,
+    /// Nothing new: somebody who is signed in shows again who they are, because a condition asks for it.
+    Remedy,
 }
 
 impl SignInKind {
@@ -59,6 +61,7 @@ impl SignInKind {
         match self {
             Self::Client => "Client",
             Self::Admin => "Admin",
+            Self::Remedy => "Remedy",
         }
     }
 }
@@ -135,7 +138,7 @@ pub async fn verify_credentials(c: &Controller, credentials: &Credentials) -> Re
     let started = std::time::Instant::now();
     let outcome = check_credentials(c, credentials).await;
     let measured = match credentials.kind {
-        SignInKind::Client => &c.metrics.client_authentication,
+        SignInKind::Client | SignInKind::Remedy => &c.metrics.client_authentication,
         SignInKind::Admin => &c.metrics.admin_authentication,
     };
     measured.note(outcome.is_ok(), started.elapsed());
@@ -189,7 +192,7 @@ fn find(config: &Config, credentials: &Credentials) -> Option<(Arc<IdentityProvi
             false
         }
     };
-    let offered = credentials.kind == SignInKind::Client || provider.admin_provider;
+    let offered = credentials.kind != SignInKind::Admin || provider.admin_provider;
     let user = config.local_user_by_name(&credentials.username)?;
     (signs_in && offered).then(|| (provider.clone(), user.clone()))
 }

@@ -306,8 +306,8 @@ pub enum RemedyAsk {
     DisplayMessage,
     /// A one-time code of an MFA provider, remembered under the suffix.
     Otp { suffix: String },
-    /// The password of an identity provider, remembered under the suffix.
-    Password { suffix: String },
+    /// The user's password at an identity provider, remembered under the suffix.
+    Password { suffix: String, provider: IdentityProviderId },
     /// A free text, remembered under the suffix.
     Reason { suffix: String },
 }

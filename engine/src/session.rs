@@ -14,6 +14,7 @@
 
 mod condition;
 mod outcome;
+mod schedule;
 #[cfg(test)]
 mod tests;
 
@@ -33,7 +34,7 @@ use crate::{
 
 use condition::{Conditions, Standing};
 
-pub use condition::{Answer, RunId};
+pub use condition::{Answer, ConditionFacts, RunId};
 pub use outcome::{Denial, Effect, EndReason, Hold, Permit};
 
 /// Names one flow of one session.
@@ -60,6 +61,8 @@ pub struct Limits {
     pub pending: Duration,
     /// A condition that was not satisfied is not asked again by traffic sooner than this. Default 1 s.
     pub retry: Duration,
+    /// How long after a scheduled moment this session asks, so that not all sessions ask at once. Default none.
+    pub schedule_delay: Duration,
 }
 
 impl Default for Limits {
@@ -69,6 +72,7 @@ impl Default for Limits {
             hold: Duration::from_secs(60),
             pending: Duration::from_secs(10),
             retry: Duration::from_secs(1),
+            schedule_delay: Duration::ZERO,
         }
     }
 }
@@ -128,21 +132,21 @@ impl Session {
             rules: RuleSet::default(),
             generation: 0,
             slots: BTreeMap::new(),
-            conditions: Conditions::default(),
+            conditions: Conditions::new(limits.schedule_delay),
             flows: BTreeMap::new(),
             expires,
             ended: None,
         }
     }
 
-    /// Takes in the rules of the entitlements held, with the names of the conditions they use.
+    /// Takes in the rules of the entitlements held, with what is to be known of the conditions they use.
     ///
     /// `conditions` are the definitions in force; one that an entitlement names but that is missing can never hold.
     pub fn handle_rules(
         &mut self,
         entitlements: &[Arc<Entitlement>],
         rules: RuleSet,
-        conditions: &BTreeMap<ConditionId, Arc<str>>,
+        conditions: &BTreeMap<ConditionId, ConditionFacts>,
         now: Moment,
     ) -> Vec<Effect> {
         if self.rules != rules || self.slots.len() != entitlements.len() {
@@ -150,7 +154,7 @@ impl Session {
         }
         self.rules = rules;
         self.slots = entitlements.iter().map(|entitlement| (entitlement.id, self.slot_of(entitlement))).collect();
-        for gone in self.conditions.define(conditions) {
+        for gone in self.conditions.define(conditions, now) {
             self.bump(gone);
         }
         self.decide_all(now)
@@ -237,7 +241,7 @@ impl Session {
         self.ended.as_ref()
     }
 
-    /// Does what is due at `now`: expiry, holds and waits that ran out, traffic that asks again.
+    /// Does what is due at `now`: expiry, schedules, holds and waits that ran out, traffic that asks again.
     pub fn handle_timeout(&mut self, now: Moment) -> Vec<Effect> {
         if self.ended.is_some() {
             return Vec::new();
@@ -246,6 +250,8 @@ impl Session {
             return self.end(EndReason::Expired);
         }
         let mut effects = self.drop_overdue(now);
+        let scheduled = self.conditions.scheduled(now.wall);
+        effects.extend(self.ask(scheduled, now, Urgency::Now));
         let waiting: Vec<FlowId> = self.waiting().collect();
         for flow in waiting {
             effects.extend(self.decide(flow, now));
@@ -253,8 +259,8 @@ impl Session {
         effects
     }
 
-    /// The next moment of the monotonic clock at which [`Self::handle_timeout`] has work, `None` when idle. Expiry is
-    /// on the wall clock and stands beside it in [`Self::expires`].
+    /// The next moment of the monotonic clock at which [`Self::handle_timeout`] has work, `None` when idle. What is on the
+    /// wall clock stands beside it in [`Self::poll_wall`].
     pub fn poll_timeout(&self) -> Option<Duration> {
         let held = self.flows.values().filter(|flow| matches!(flow.state, FlowState::Held));
         let asked_by_traffic = held.filter_map(|flow| match self.standpoint(flow.target) {
@@ -264,6 +270,11 @@ impl Session {
         let retry = self.conditions.next_retry(&asked_by_traffic.flatten().collect(), self.limits.retry);
         let overdue = self.flows.values().filter_map(|flow| self.deadline(flow)).min();
         [retry, overdue].into_iter().flatten().min()
+    }
+
+    /// The next moment of the wall clock at which [`Self::handle_timeout`] has work: expiry or a schedule.
+    pub fn poll_wall(&self) -> OffsetDateTime {
+        self.conditions.next_scheduled().map_or(self.expires, |due| due.min(self.expires))
     }
 
     /// When the session's tokens expire.
@@ -464,7 +475,7 @@ impl Session {
         };
         let runs = conditions
             .into_iter()
-            .filter_map(|condition| self.conditions.start(condition, floor, now.monotonic).map(|run| (condition, run)));
+            .filter_map(|condition| self.conditions.start(condition, floor, now).map(|run| (condition, run)));
         runs.map(|(condition, run)| Effect::Evaluate { condition, run }).collect()
     }
 }

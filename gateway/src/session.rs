@@ -107,6 +107,7 @@ impl LiveSession {
         let limits = Limits {
             flows: usize::try_from(gateway.limits.flows_per_session).unwrap_or(usize::MAX),
             hold: gateway.limits.hold,
+            schedule_delay: rand::random_range(Duration::ZERO..LONGEST_SCHEDULE_DELAY),
             ..Limits::default()
         };
         let claims = facts::claims(&gateway, &tokens, source, connected);
@@ -252,7 +253,7 @@ impl LiveSession {
     fn next_wake(&self) -> Duration {
         let now = self.gateway.clock.now();
         let inner = self.lock();
-        let at_wall = [Some(inner.session.expires()), inner.condemned.as_ref().map(|condemned| condemned.effective)];
+        let at_wall = [Some(inner.session.poll_wall()), inner.condemned.as_ref().map(|condemned| condemned.effective)];
         let at_wall =
             at_wall.into_iter().flatten().map(|moment| Duration::try_from(moment - now.wall).unwrap_or_default());
         let waiting = inner.session.poll_timeout().map(|due| due.saturating_sub(now.monotonic));
@@ -285,5 +286,8 @@ impl LiveSession {
 
 /// A flow hears at most that it is held, and then one answer.
 const FLOW_EVENTS: usize = 4;
+
+/// Sessions ask within this after a scheduled moment, each at its own time.
+const LONGEST_SCHEDULE_DELAY: Duration = Duration::from_secs(5);
 
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);

@@ -7,6 +7,7 @@
 //!   the flow is open, then raw bytes (TCP) or length-prefixed datagrams (UDP).
 
 mod admin;
+mod remedy;
 mod revocation;
 
 use std::net::IpAddr;
@@ -22,6 +23,7 @@ use uuid::Uuid;
 use crate::object::ObjectKind;
 
 pub use admin::{AdminMessage, MessageCategory, MessageLevel};
+pub use remedy::{Remedies, RemedyAnswer, RemedyKind, RemedyOffer};
 
 /// A request to a controller.
 #[derive(Serialize, Deserialize)]
@@ -50,6 +52,8 @@ pub enum ControllerRequest {
         /// The claims token, still valid and unrevoked.
         claims_token: String,
     },
+    /// Answers what a false condition asks the user for. Answer: [`SignedToken`], a claims token that remembers it.
+    AnswerRemedy(RemedyAnswer),
     /// Ends the session: all its tokens are revoked. Answer: [`Done`].
     SignOut {
         /// The claims token.
@@ -450,6 +454,9 @@ pub enum ControlDown {
         entitlements: Vec<String>,
         /// Plain language for the user.
         message: String,
+        /// What the user can do about it.
+        #[serde(default)]
+        remedies: Remedies,
     },
     /// A condition holds again.
     ConditionTrue {

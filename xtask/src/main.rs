@@ -58,6 +58,9 @@ enum Task {
     ServeHttp {
         #[arg(required = true)]
         services: Vec<serve::Service>,
+        /// Directory of files that are answered to `/facts/NAME`.
+        #[arg(long)]
+        facts: PathBuf,
     },
     /// The demo's name server.
     #[command(hide = true)]
@@ -87,7 +90,7 @@ fn main() -> ExitCode {
         Task::Demo { keep, output } => demo::run(demo::Options { keep, output }),
         Task::Test { long } => test::run(long),
         Task::Bench { name, seconds, output } => bench::run(&name, seconds, output),
-        Task::ServeHttp { services } => serve::http(&services),
+        Task::ServeHttp { services, facts } => serve::http(&services, &facts),
         Task::ServeDns { listen, names } => serve::dns(listen, &names),
         Task::Reap => reaper::reap(),
     };

@@ -1,5 +1,6 @@
 //! `portcullis client`: connecting this device, and asking or steering a client that runs.
 
+mod answer;
 mod connect;
 mod status;
 
@@ -29,6 +30,8 @@ enum Command {
     Status(Running),
     /// Fetch new tokens now, so that changed claims and policies take effect.
     Renew(Running),
+    /// Answer what a condition asks for, so that what waits for it goes on.
+    Answer(answer::Args),
     /// End the session: its tokens are revoked and its connections end.
     SignOut(Running),
 }
@@ -50,6 +53,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Some(Command::Renew(running)) => {
             client::renew(&running.data).await?;
             done("renewed", output);
+        }
+        Some(Command::Answer(args)) => {
+            answer::run(args).await?;
+            done("answered", output);
         }
         Some(Command::SignOut(running)) => {
             client::sign_out(&running.data).await?;

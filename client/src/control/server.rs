@@ -112,11 +112,13 @@ async fn answer(hub: &Hub, command: Command) -> Reply {
         Command::Renew => {
             let (sender, receiver) = oneshot::channel();
             hub.command_wait(hub::Command::Renew(Some(sender))).await;
-            match receiver.await {
-                Ok(Ok(())) => Reply::Done,
-                Ok(Err(refusal)) => Reply::Failed(refusal),
-                Err(_) => failed("client.ended", "the session is over"),
-            }
+            outcome(receiver.await)
+        }
+        Command::Answer { condition, number, answer } => {
+            let (sender, receiver) = oneshot::channel();
+            let answer = hub::Answer { condition, number, text: answer.0 };
+            hub.command_wait(hub::Command::Answer(answer, sender)).await;
+            outcome(receiver.await)
         }
         Command::SignOut => {
             let (sender, receiver) = oneshot::channel();
@@ -126,6 +128,14 @@ async fn answer(hub: &Hub, command: Command) -> Reply {
                 Err(_) => failed("client.ended", "the session is over"),
             }
         }
+    }
+}
+
+fn outcome(answer: Result<Result<(), Refusal>, oneshot::error::RecvError>) -> Reply {
+    match answer {
+        Ok(Ok(())) => Reply::Done,
+        Ok(Err(refusal)) => Reply::Failed(refusal),
+        Err(_) => failed("client.ended", "the session is over"),
     }
 }
 

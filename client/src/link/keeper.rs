@@ -9,7 +9,7 @@ use engine::id::ApplianceId;
 use protocol::{
     carrier::{Closed, SendHalf, SharedCarrier},
     frame::{self, MAX_MESSAGE},
-    message::{ControlDown, ControlUp, GatewayEndpoint, GatewayRequest, Present, Refusal, close_code},
+    message::{ControlDown, ControlUp, GatewayEndpoint, GatewayRequest, Present, Refusal, Remedies, close_code},
     tls::gateway_name,
 };
 use tokio::{
@@ -22,7 +22,7 @@ use crate::{
     dial::Backoff,
     event::ClientEvent,
     hub::{Command, Hub},
-    status::{SiteState, SiteStatus, UnmetCondition},
+    status::{RemedyStatus, SiteState, SiteStatus, UnmetCondition},
 };
 
 /// The task behind a link.
@@ -214,9 +214,11 @@ impl Keeper {
                 self.tell(ClientEvent::refused(&site_name, &refusal));
                 self.command(Command::SiteEnded);
             }
-            ControlDown::ConditionFalse { condition, entitlements, message } => {
-                self.report(|site| set_unmet(site, &condition, Some(&message)));
-                self.tell(ClientEvent::ConditionFalse { site_name, condition, entitlements, message });
+            ControlDown::ConditionFalse { condition, entitlements, message, remedies } => {
+                let unmet = unmet(&condition, &message, remedies);
+                self.report(|site| set_unmet(site, &condition, Some(unmet.clone())));
+                let remedies = unmet.remedies.into_iter().map(|remedy| remedy.offer).collect();
+                self.tell(ClientEvent::ConditionFalse { site_name, condition, entitlements, message, remedies });
             }
             ControlDown::ConditionTrue { condition } => {
                 self.report(|site| set_unmet(site, &condition, None));
@@ -364,10 +366,18 @@ fn end_of(closed: &Closed) -> End {
     }
 }
 
-fn set_unmet(site: &mut SiteStatus, condition: &str, message: Option<&str>) {
+fn set_unmet(site: &mut SiteStatus, condition: &str, now: Option<UnmetCondition>) {
     site.unmet.retain(|unmet| unmet.condition != condition);
-    if let Some(message) = message {
-        site.unmet.push(UnmetCondition { condition: condition.to_owned(), message: message.to_owned() });
+    site.unmet.extend(now);
+}
+
+fn unmet(condition: &str, message: &str, remedies: Remedies) -> UnmetCondition {
+    let offers = remedies.offers.into_iter();
+    UnmetCondition {
+        condition: condition.to_owned(),
+        message: message.to_owned(),
+        remedies: offers.map(|offer| RemedyStatus { offer, answered: false }).collect(),
+        any: remedies.any,
     }
 }
 

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use client::{ClientEvent, Ended, State};
 use protocol::{
-    message::{ControlDown, close_code},
+    message::{ControlDown, Remedies, close_code},
     tls::AuthorityPin,
 };
 use rustls::pki_types::CertificateDer;
@@ -156,6 +156,7 @@ async fn conditions_are_shown_while_they_are_false() {
         condition: "firewall".to_owned(),
         entitlements: vec!["web".to_owned()],
         message,
+        remedies: Remedies::default(),
     });
     let event = user.event("condition-false").await;
     assert_eq!(event.to_string(), "web must wait for `firewall`: turn the firewall on");

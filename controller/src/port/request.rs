@@ -80,6 +80,9 @@ pub(super) async fn serve(port: &Port, carrier: &SharedCarrier, mut stream: Stre
         ControllerRequest::RenewClaims { claims_token } => {
             answer(stream, async { session::renew(c, session_peer(peer, address)?, &claims_token).await }).await
         }
+        ControllerRequest::AnswerRemedy(request) => {
+            answer(stream, async { session::answer_remedy(c, session_peer(peer, address)?, request).await }).await
+        }
         ControllerRequest::SignOut { claims_token } => {
             answer(stream, async { session::sign_out(c, session_peer(peer, address)?, &claims_token).await }).await
         }
@@ -93,6 +96,7 @@ fn admit(port: &Port, request: &ControllerRequest, peer: Peer, address: IpAddr) 
         ControllerRequest::ReportDevice { .. }
         | ControllerRequest::Authorize { .. }
         | ControllerRequest::RenewClaims { .. }
+        | ControllerRequest::AnswerRemedy(_)
         | ControllerRequest::SignOut { .. }
         | ControllerRequest::Watch(_)
         | ControllerRequest::Report => false,

@@ -4,6 +4,8 @@
 //! session's own certificate. Once a revocation covers the claims token, also one that takes effect later, nothing is
 //! issued on it any more: the user signs in again, and flows live until the revocation takes effect (design 3.9).
 
+mod remedy;
+
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
 use engine::{
@@ -34,6 +36,8 @@ use crate::{
     state::Controller,
     store::{DeviceRow, NewRevocation, Op, StoreError, TokenRow, Transaction},
 };
+
+pub(super) use remedy::answer as answer_remedy;
 
 /// A client as its connection proves it.
 #[derive(Debug, Clone, Copy)]
@@ -157,9 +161,7 @@ pub(super) async fn authorize(
 pub(super) async fn renew(c: &Controller, peer: SessionPeer, token: &str) -> Result<SignedToken, Refusal> {
     let asked = Asked::new(c, peer, token).await?;
     let old = asked.user()?;
-    if asked.now >= asked.sign_in_ends(c) {
-        return Err(refusal::refused("sign-in.over", "your sign-in has reached its longest life; sign in again"));
-    }
+    asked.check_sign_in(c)?;
     let signed_in = asked.current_user()?;
     let content = c
         .issuer
@@ -239,6 +241,14 @@ impl Asked {
         signed_in.ok_or_else(|| {
             refusal::refused("sign-in.user-gone", "your account was disabled or removed; ask your administrator")
         })
+    }
+
+    /// No claims token is issued on a sign-in that is over.
+    fn check_sign_in(&self, c: &Controller) -> Result<(), Refusal> {
+        if self.now < self.sign_in_ends(c) {
+            return Ok(());
+        }
+        Err(refusal::refused("sign-in.over", "your sign-in has reached its longest life; sign in again"))
     }
 
     fn subject(&self) -> Subject<'_> {

@@ -6,10 +6,26 @@ use std::{
     time::Duration,
 };
 
-use crate::{id::ConditionId, object::Logic, script::Failure};
+use time::OffsetDateTime;
+
+use super::{Moment, schedule};
+use crate::{
+    id::ConditionId,
+    object::{Logic, Schedule},
+    script::Failure,
+};
 
 /// What a condition's script answered.
 pub type Answer = Result<bool, Failure>;
+
+/// What a session has to know of a condition that its entitlements use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConditionFacts {
+    /// Name, as shown in reasons.
+    pub name: Arc<str>,
+    /// When it is asked again without any other cause.
+    pub schedules: Arc<[Schedule]>,
+}
 
 /// One run of one condition's script; a later run overtakes an earlier one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,32 +66,79 @@ pub(super) struct Change {
 pub(super) struct Conditions {
     states: BTreeMap<ConditionId, State>,
     runs: u64,
+    /// How long after a scheduled moment this session asks.
+    delay: Duration,
 }
 
 #[derive(Debug)]
 struct State {
-    name: Arc<str>,
+    facts: ConditionFacts,
     answer: Option<Answer>,
     running: Option<RunId>,
     started: Duration,
+    /// When it is asked next by its schedules.
+    due: Option<OffsetDateTime>,
+}
+
+impl State {
+    fn was_asked(&self) -> bool {
+        self.answer.is_some() || self.running.is_some()
+    }
+
+    /// Notes the next scheduled moment after `now`, unless an earlier one is known: the clock may have been set back since.
+    fn schedule(&mut self, now: OffsetDateTime, delay: Duration) {
+        let next = schedule::next(&self.facts.schedules, now).map(|due| due + delay);
+        self.due = [self.due, next].into_iter().flatten().min();
+    }
 }
 
 impl Conditions {
+    /// None yet; each scheduled moment is asked for so much later.
+    pub fn new(delay: Duration) -> Self {
+        Self { delay, ..Self::default() }
+    }
+
     /// Takes in which conditions exist; answers of those that stay are kept. Answers those that are gone.
-    pub fn define(&mut self, names: &BTreeMap<ConditionId, Arc<str>>) -> Vec<ConditionId> {
-        let gone = self.states.keys().filter(|id| !names.contains_key(id)).copied().collect();
-        self.states.retain(|id, _| names.contains_key(id));
-        for (id, name) in names {
-            let fresh = || State { name: name.clone(), answer: None, running: None, started: Duration::ZERO };
-            self.states.entry(*id).or_insert_with(fresh).name = name.clone();
+    pub fn define(&mut self, defined: &BTreeMap<ConditionId, ConditionFacts>, now: Moment) -> Vec<ConditionId> {
+        let gone = self.states.keys().filter(|id| !defined.contains_key(id)).copied().collect();
+        self.states.retain(|id, _| defined.contains_key(id));
+        for (id, facts) in defined {
+            let fresh =
+                || State { facts: facts.clone(), answer: None, running: None, started: Duration::ZERO, due: None };
+            let state = self.states.entry(*id).or_insert_with(fresh);
+            if state.facts.schedules != facts.schedules {
+                state.due = None;
+            }
+            state.facts = facts.clone();
+            state.schedule(now.wall, self.delay);
         }
         gone
     }
 
+    /// Conditions that were asked before and that their schedules ask again now.
+    pub fn scheduled(&mut self, now: OffsetDateTime) -> BTreeSet<ConditionId> {
+        let mut due = BTreeSet::new();
+        for (id, state) in &mut self.states {
+            if state.due.is_some_and(|moment| moment <= now) {
+                state.due = None;
+                if state.was_asked() {
+                    due.insert(*id);
+                }
+            }
+            state.schedule(now, self.delay);
+        }
+        due
+    }
+
+    /// When [`Self::scheduled`] has something next.
+    pub fn next_scheduled(&self) -> Option<OffsetDateTime> {
+        self.states.values().filter(|state| state.was_asked()).filter_map(|state| state.due).min()
+    }
+
     /// Starts a run unless one is under way or the last began less than `floor` ago.
-    pub fn start(&mut self, id: ConditionId, floor: Duration, now: Duration) -> Option<RunId> {
+    pub fn start(&mut self, id: ConditionId, floor: Duration, now: Moment) -> Option<RunId> {
         let state = self.states.get_mut(&id)?;
-        let early = state.answer.is_some() && now < state.started + floor;
+        let early = state.answer.is_some() && now.monotonic < state.started + floor;
         if early || (state.running.is_some() && !floor.is_zero()) {
             return None;
         }
@@ -84,10 +147,15 @@ impl Conditions {
         if state.running.is_some() && state.answer.is_none() {
             return None;
         }
+        if !state.was_asked() {
+            // What was due before anybody asked is of no use now.
+            state.due = None;
+            state.schedule(now.wall, self.delay);
+        }
         self.runs += 1;
         let run = RunId(self.runs);
         state.running = Some(run);
-        state.started = now;
+        state.started = now.monotonic;
         Some(run)
     }
 
@@ -101,7 +169,7 @@ impl Conditions {
         let holds = answer == Ok(true);
         let before = state.answer.replace(answer.clone());
         let changed = before.as_ref().is_none_or(|before| (*before == Ok(true)) != holds);
-        Some(Change { name: state.name.clone(), answer, changed, settles: !holds })
+        Some(Change { name: state.facts.name.clone(), answer, changed, settles: !holds })
     }
 
     /// Forgets the answer and any run under way.
@@ -114,11 +182,7 @@ impl Conditions {
 
     /// Conditions that were asked at least once.
     pub fn asked(&self) -> BTreeSet<ConditionId> {
-        self.states
-            .iter()
-            .filter(|(_, state)| state.answer.is_some() || state.running.is_some())
-            .map(|(id, _)| *id)
-            .collect()
+        self.states.iter().filter(|(_, state)| state.was_asked()).map(|(id, _)| *id).collect()
     }
 
     /// When the first of these may be asked again by traffic.
@@ -140,7 +204,7 @@ impl Conditions {
     pub fn answers(&self) -> BTreeMap<Arc<str>, bool> {
         self.states
             .values()
-            .filter_map(|state| state.answer.as_ref().map(|answer| (state.name.clone(), *answer == Ok(true))))
+            .filter_map(|state| state.answer.as_ref().map(|answer| (state.facts.name.clone(), *answer == Ok(true))))
             .collect()
     }
 
@@ -151,7 +215,7 @@ impl Conditions {
         }
         let mut tally = Tally::default();
         for id in conditions {
-            match self.states.get(id).map(|state| (&state.name, &state.answer)) {
+            match self.states.get(id).map(|state| (&state.facts.name, &state.answer)) {
                 None => tally.missing = true,
                 Some((_, None)) => {
                     tally.unknown.insert(*id);

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     id::SiteId,
-    object::{Action, Direction, Effect as Action_, HostSpec, PortRange, PortSpec, Traffic},
+    object::{Action, Direction, Effect as Action_, HostSpec, PortRange, PortSpec, Schedule, Traffic},
     rules::{NameAnswers, Protocol, ScriptAnswers, build},
     script::{Failure, FailureKind},
 };
@@ -47,8 +47,12 @@ fn target(host: &str) -> Target {
     Target { protocol: Protocol::Tcp, direction: Direction::Up, address: host.parse().unwrap(), port: 443 }
 }
 
-fn names(numbers: &[u128]) -> BTreeMap<ConditionId, Arc<str>> {
-    numbers.iter().map(|number| (condition(*number), Arc::from(format!("c{number}")))).collect()
+/// Conditions of these numbers; the third is asked again every minute.
+fn facts(numbers: &[u128]) -> BTreeMap<ConditionId, ConditionFacts> {
+    let every_minute = [Schedule::Every(Duration::from_secs(60))];
+    let schedules = |number| if number == 3 { every_minute.as_slice() } else { &[] };
+    let of = |number: &u128| ConditionFacts { name: format!("c{number}").into(), schedules: schedules(*number).into() };
+    numbers.iter().map(|number| (condition(*number), of(number))).collect()
 }
 
 fn set(session: &mut Session, entitlements: &[Arc<Entitlement>], now: Moment) -> Vec<Effect> {
@@ -57,7 +61,7 @@ fn set(session: &mut Session, entitlements: &[Arc<Entitlement>], now: Moment) ->
 
 fn set_with(session: &mut Session, entitlements: &[Arc<Entitlement>], defined: &[u128], now: Moment) -> Vec<Effect> {
     let (rules, _) = build(entitlements.iter().map(Arc::as_ref), &ScriptAnswers::new(), &NameAnswers::new());
-    session.handle_rules(entitlements, rules, &names(defined), now)
+    session.handle_rules(entitlements, rules, &facts(defined), now)
 }
 
 /// A session whose one entitlement allows 10.0.0.5:443 under the conditions.
@@ -172,6 +176,66 @@ fn a_condition_that_turns_false_cuts() {
         ["c1 false", "cut flow.condition-false"]
     );
     assert!(!session.passes(FLOW, START));
+}
+
+/// An open flow under condition 3, which is asked every minute.
+fn open_scheduled_flow(opened: u64) -> Session {
+    let mut session = session(&[3], Logic::And);
+    let run = run_of(&session.open(FLOW, target("10.0.0.5"), at(opened)), 3);
+    session.handle_answer(condition(3), run, Ok(true), at(opened));
+    session
+}
+
+#[test]
+fn a_schedule_asks_at_the_full_minute_and_cuts() {
+    let mut session = open_scheduled_flow(20);
+    assert_eq!(session.poll_wall(), START + Duration::from_secs(60));
+    assert_eq!(told(&session.handle_timeout(at(59))), [""; 0]);
+    let run = run_of(&session.handle_timeout(at(60)), 3);
+    assert!(session.passes(FLOW, START), "the last answer stands while it is asked again");
+    assert_eq!(told(&session.handle_timeout(at(61))), [""; 0], "once for each moment");
+    assert_eq!(
+        told(&session.handle_answer(condition(3), run, Ok(false), at(61))),
+        ["c3 false", "cut flow.condition-false"]
+    );
+    assert_eq!(session.poll_wall(), START + Duration::from_secs(120), "it is asked whether or not anything flows");
+}
+
+#[test]
+fn a_schedule_waits_for_the_first_use() {
+    let mut session = session(&[3], Logic::And);
+    assert_eq!(session.poll_wall(), session.expires(), "nobody has asked yet");
+    assert_eq!(told(&session.handle_timeout(at(65))), [""; 0]);
+    session.open(FLOW, target("10.0.0.5"), at(70));
+    assert_eq!(session.poll_wall(), START + Duration::from_secs(120));
+}
+
+#[test]
+fn a_clock_that_jumps_skips_and_repeats_nothing_for_long() {
+    let mut session = open_scheduled_flow(0);
+    let jump = |monotonic: u64, wall: i64| Moment {
+        monotonic: Duration::from_secs(monotonic),
+        wall: START + time::Duration::seconds(wall),
+    };
+    assert_eq!(told(&session.handle_timeout(jump(1, 1805))), ["ask"], "a laptop that slept asks once");
+    assert_eq!(told(&session.handle_timeout(jump(2, 1806))), [""; 0]);
+    assert_eq!(told(&session.handle_timeout(jump(3, -3590))), [""; 0]);
+    assert_eq!(session.poll_wall(), START - Duration::from_secs(3540), "not an hour later");
+    assert_eq!(told(&session.handle_timeout(jump(53, -3540))), ["ask"]);
+}
+
+#[test]
+fn a_session_asks_a_little_after_the_scheduled_moment() {
+    let delay = Duration::from_secs(3);
+    let limits = Limits { schedule_delay: delay, ..Limits::default() };
+    let mut session = Session::new(limits, START + Duration::from_secs(3600));
+    set(&mut session, &[entitlement(1, Action_::Allow, "10.0.0.5", &[3], Logic::And)], at(0));
+    session.open(FLOW, target("10.0.0.5"), at(0));
+    assert_eq!(session.poll_wall(), START + Duration::from_secs(60) + delay);
+    assert_eq!(told(&session.handle_timeout(at(62))), ["deny flow.no-answer"]);
+    let asked = session.handle_timeout(at(63));
+    assert_eq!(told(&asked), [""; 0], "a run under way is as fresh as any while nothing was answered");
+    assert_eq!(session.poll_wall(), START + Duration::from_secs(120) + delay);
 }
 
 #[test]

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use engine::{
     id::ConditionId,
-    object::{Condition, RemedyAsk},
+    object::{Condition, Logic, RemedyAsk},
     rules::{Protocol, Target},
     script::{FailureKind, ScriptKind},
     session::{Answer, Denial, Effect, EndReason, FlowId, RunId},
 };
-use protocol::message::{ControlDown, Refusal, close_code};
+use protocol::message::{ControlDown, Refusal, Remedies, RemedyKind, RemedyOffer, close_code};
 use serde_json::{Map, Value};
 
 use super::{FlowEvent, Inner, LiveSession};
@@ -136,16 +136,17 @@ impl LiveSession {
         let held = definitions.map(|definitions| definitions.entitlements(&inner.granted)).unwrap_or_default();
         let guarded = held.iter().filter(|entitlement| entitlement.conditions.contains(&id));
         let entitlements = guarded.map(|entitlement| entitlement.name.clone()).collect();
-        let message = match answer {
+        let (message, remedies) = match answer {
             Err(failure) if !failure.kind.starts_remedies() => {
-                Some(format!("`{name}` could not be checked ({})", failure.kind))
+                (Some(format!("`{name}` could not be checked ({})", failure.kind)), Remedies::default())
             }
-            Ok(_) | Err(_) => {
-                definitions.and_then(|definitions| definitions.condition(id)).and_then(|it| message_of(it))
-            }
+            Ok(_) | Err(_) => match definitions.and_then(|definitions| definitions.condition(id)) {
+                Some(definition) => (message_of(definition), remedies_of(definition)),
+                None => (None, Remedies::default()),
+            },
         };
         let message = message.unwrap_or_else(|| format!("`{name}` is not met"));
-        self.tell(ControlDown::ConditionFalse { condition, entitlements, message });
+        self.tell(ControlDown::ConditionFalse { condition, entitlements, message, remedies });
     }
 
     fn note_denial(&self, inner: &Inner, flow: FlowId, denial: &Denial) {
@@ -193,9 +194,26 @@ fn access(target: Target, action: &str) -> Map<String, Value> {
     members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// What the administrator wrote for the user.
+/// What the administrator wrote for the user; what is asked for stands in the remedies.
 fn message_of(condition: &Condition) -> Option<String> {
-    let shown = condition.remedies.iter().filter(|remedy| remedy.ask == RemedyAsk::DisplayMessage);
-    let texts: Vec<&str> = shown.map(|remedy| remedy.message.as_str()).collect();
+    let shown = condition.remedies.iter().filter_map(|remedy| match remedy.ask {
+        RemedyAsk::DisplayMessage => Some(remedy.message.clone()),
+        RemedyAsk::Otp { .. } => Some(format!("{} (this version takes no one-time codes)", remedy.message)),
+        RemedyAsk::Password { .. } | RemedyAsk::Reason { .. } => None,
+    });
+    let texts: Vec<String> = shown.collect();
     (!texts.is_empty()).then(|| texts.join("; "))
+}
+
+/// What the user is asked for.
+fn remedies_of(condition: &Condition) -> Remedies {
+    let offers = condition.remedies.iter().zip(0..).filter_map(|(remedy, place)| {
+        let kind = match remedy.ask {
+            RemedyAsk::Password { .. } => RemedyKind::Password,
+            RemedyAsk::Reason { .. } => RemedyKind::Reason,
+            RemedyAsk::DisplayMessage | RemedyAsk::Otp { .. } => return None,
+        };
+        Some(RemedyOffer { condition: condition.id, place, kind, message: remedy.message.clone() })
+    });
+    Remedies { offers: offers.collect(), any: condition.remedy_logic == Logic::Or }
 }

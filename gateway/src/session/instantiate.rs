@@ -13,7 +13,7 @@ use engine::{
     object::{Entitlement, EntitlementScriptType},
     rules::{self, NameAnswers, Problem, ProblemKind, ScriptAnswers},
     script::ScriptKind,
-    session::{Effect, Moment},
+    session::{ConditionFacts, Effect, Moment},
 };
 use protocol::message::ControlDown;
 use serde_json::{Map, Value};
@@ -207,11 +207,16 @@ impl LiveSession {
     }
 }
 
-/// The conditions the entitlements use and that exist, by name.
-fn conditions(definitions: &Definitions, held: &[Arc<Entitlement>]) -> BTreeMap<ConditionId, Arc<str>> {
+/// The conditions the entitlements use and that exist.
+fn conditions(definitions: &Definitions, held: &[Arc<Entitlement>]) -> BTreeMap<ConditionId, ConditionFacts> {
     let used = held.iter().flat_map(|entitlement| entitlement.conditions.iter());
-    let named = used.filter_map(|id| Some((*id, Arc::from(definitions.condition(*id)?.name.as_str()))));
-    named.collect()
+    let facts = used.filter_map(|id| {
+        let condition = definitions.condition(*id)?;
+        let facts =
+            ConditionFacts { name: condition.name.as_str().into(), schedules: condition.schedules.as_slice().into() };
+        Some((*id, facts))
+    });
+    facts.collect()
 }
 
 fn type_of(kind: ScriptKind) -> EntitlementScriptType {

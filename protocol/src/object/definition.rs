@@ -227,6 +227,9 @@ struct RemedyDocument {
     message: String,
     #[serde(default)]
     claim_suffix: Option<String>,
+    /// Of an MFA provider or an identity provider, as the type has it.
+    #[serde(default)]
+    provider_id: Option<IdentityProviderId>,
 }
 
 #[derive(Deserialize, Clone, Copy)]
@@ -260,7 +263,10 @@ impl RemedyDocument {
         let ask = match self.remedy_type {
             RemedyType::DisplayMessage => RemedyAsk::DisplayMessage,
             RemedyType::OtpAuthentication => RemedyAsk::Otp { suffix: suffix? },
-            RemedyType::PasswordAuthentication => RemedyAsk::Password { suffix: suffix? },
+            RemedyType::PasswordAuthentication => {
+                let provider = self.provider_id.ok_or_else(|| "providerId is missing".to_owned())?;
+                RemedyAsk::Password { suffix: suffix?, provider }
+            }
             RemedyType::Reason => RemedyAsk::Reason { suffix: suffix? },
         };
         Ok(Remedy { message: self.message, ask })

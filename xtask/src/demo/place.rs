@@ -41,8 +41,15 @@ pub const VAULT: Host = Host { name: "vault.demo.internal", number: 105, ports: 
 /// Guarded by scripts that never end, a different one for each port.
 pub const RUNAWAY: Host = Host { name: "runaway.demo.internal", number: 106, ports: &[8080, 8081] };
 
+/// For whom a directory says so, while a ticket is open; it moves to its second address.
+pub const LAB: Host = Host { name: "lab.demo.internal", number: 107, ports: &[8080] };
+/// Where the lab moves.
+pub const NEW_LAB: Host = Host { name: "new-lab.demo.internal", number: 108, ports: &[8080] };
+/// Answers scripts what is so at the moment; granted to nobody.
+pub const TICKETS: Host = Host { name: "tickets.demo.internal", number: 109, ports: &[8080] };
+
 /// All of them.
-pub const HOSTS: &[&Host] = &[&WIKI, &HELPDESK, &PRODUCTION, &BUILDS, &VAULT, &RUNAWAY];
+pub const HOSTS: &[&Host] = &[&WIKI, &HELPDESK, &PRODUCTION, &BUILDS, &VAULT, &RUNAWAY, &LAB, &NEW_LAB, &TICKETS];
 
 impl Place {
     /// Makes the directory and finds a network in which nobody listens.
@@ -54,7 +61,7 @@ impl Place {
         let mut builder = fs::DirBuilder::new();
         builder.mode(0o700);
         builder.create(&directory).with_context(|| format!("cannot make `{}`", directory.display()))?;
-        for part in ["logs", "bundle", PASSWORDS] {
+        for part in ["logs", "bundle", FACTS, PASSWORDS] {
             builder
                 .create(directory.join(part))
                 .with_context(|| format!("cannot make `{part}` in `{}`", directory.display()))?;
@@ -111,6 +118,11 @@ impl Place {
     /// Where a user's password stands.
     pub fn password_file(&self, user: &str) -> PathBuf {
         self.path(PASSWORDS).join(user)
+    }
+
+    /// Where the services read what they answer to `/facts/NAME`.
+    pub fn facts(&self) -> PathBuf {
+        self.path(FACTS)
     }
 
     /// Makes a fresh password for a user.
@@ -183,6 +195,7 @@ fn random<const N: usize>() -> Result<[u8; N]> {
 /// Beside the bundle, where its users' `passwordFile` points.
 const PASSWORDS: &str = "bundle/passwords";
 
+const FACTS: &str = "facts";
 const NAME_SERVER: u8 = 53;
 const NAME_PORT: u16 = 5300;
 const ATTEMPTS: usize = 20;

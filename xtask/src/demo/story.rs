@@ -2,6 +2,7 @@
 
 mod access;
 mod conditions;
+mod facts;
 mod failures;
 mod house;
 mod revocation;
@@ -45,9 +46,14 @@ const STORY: &[Step] = &[
     step("host not granted", access::host_refused),
     step("condition", conditions::held_until_true),
     step("condition edited", conditions::edit_cuts),
+    step("reason asked", conditions::reason_asked),
     step("narrower block", conditions::narrower_block_cuts),
+    step("groups over HTTP", facts::groups_over_http),
+    step("re-evaluation", facts::reevaluation_cuts),
+    step("address moved", facts::address_moves),
     step("revocation at once", revocation::at_once),
     step("revocation with delay", revocation::with_delay),
+    step("schedule", facts::schedule_cuts),
     step("stolen token", revocation::stolen_token),
     step("controller killed", failures::controller_killed),
     step("script without end", failures::endless_script),

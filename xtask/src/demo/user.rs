@@ -115,6 +115,14 @@ impl User {
         self.client("renew", &[]).map(|_| ())
     }
 
+    /// Answers what a condition asks for.
+    ///
+    /// # Errors
+    /// When nothing is asked or the answer is not accepted.
+    pub fn answer(&self, condition: &str, reason: &str) -> Result<()> {
+        self.client("answer", &[condition, "--reason", reason]).map(|_| ())
+    }
+
     /// Fetches `/hello` of a host through the tunnel.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::sync::mpsc;
 
+use super::answer;
 use crate::{
     output::{Output, printable, say, warn},
     process, secret,
@@ -82,10 +83,9 @@ pub(super) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
         Some(_) | None if std::io::stdin().is_terminal() && output == Output::Table => Again::Prompt(username),
         Some(_) | None => Again::Tell,
     };
-    let shown = tokio::spawn(show(
-        receiver,
-        Shower { output, again, ready_file: args.ready_file, listeners: Vec::new(), told: false },
-    ));
+    let asks = matches!(again, Again::Prompt(_)).then(|| config.data_dir.clone());
+    let shower = Shower { output, again, asks, ready_file: args.ready_file, listeners: Vec::new(), told: false };
+    let shown = tokio::spawn(show(receiver, shower));
     let ended = client::run(config, shutdown, sender).await;
     // The events end with the client, and the last of them may say why.
     shown.await.context("the client's messages could not be shown")??;
@@ -104,6 +104,8 @@ enum Again {
 struct Shower {
     output: Output,
     again: Again,
+    /// Where the client runs whose user sits at this terminal and can be asked.
+    asks: Option<PathBuf>,
     ready_file: Option<PathBuf>,
     listeners: Vec<Value>,
     told: bool,
@@ -113,8 +115,10 @@ async fn show(mut events: mpsc::Receiver<ClientEvent>, mut shower: Shower) -> an
     while let Some(event) = events.recv().await {
         shower.print(&event)?;
         shower.tell_ready(&event)?;
-        if let ClientEvent::SignInNeeded { request, .. } = event {
-            shower.answer(request);
+        match event {
+            ClientEvent::SignInNeeded { request, .. } => shower.answer(request),
+            ClientEvent::ConditionFalse { condition, remedies, .. } if !remedies.is_empty() => shower.ask(condition),
+            _ => {}
         }
     }
     Ok(())
@@ -154,6 +158,14 @@ impl Shower {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Asks for what a condition wants, where there is somebody to ask.
+    fn ask(&self, condition: String) {
+        if let Some(data) = self.asks.clone() {
+            let runtime = tokio::runtime::Handle::current();
+            tokio::task::spawn_blocking(move || answer::ask_here(data, condition, &runtime));
+        }
     }
 
     fn answer(&self, request: PasswordRequest) {

@@ -40,6 +40,11 @@ fn print_sites(status: &Status) {
     });
     for unmet in status.sites.iter().flat_map(|site| &site.unmet) {
         say!("waiting for `{}`: {}", printable(unmet.condition.clone()), printable(unmet.message.clone()));
+        for (remedy, number) in unmet.remedies.iter().zip(1..) {
+            let state = if remedy.answered { "answered" } else { "open" };
+            let asked = client::what(remedy.offer.kind);
+            say!("  {number}. asks for {asked} ({state}): {}", printable(remedy.offer.message.clone()));
+        }
     }
 }
 

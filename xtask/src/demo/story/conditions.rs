@@ -62,6 +62,42 @@ pub fn edit_cuts(world: &mut World) -> Result<Done> {
     )
 }
 
+/// The condition now wants a reason: the connection waits, ana is asked, answers, and it goes on; her words are on record.
+pub fn reason_asked(world: &mut World) -> Result<Done> {
+    let before = world.admin.object("Condition", CONDITION)?;
+    world.admin.edit("Condition", "conditions", CONDITION, |condition| {
+        set(condition, "expression", "return claims.user.hasReason('production', 5);");
+        if let Some(condition) = condition.as_object_mut() {
+            let reason = json!({ "type": "Reason", "message": "What for?", "claimSuffix": "production" });
+            condition.insert("remedyMethods".to_owned(), json!([reason]));
+        }
+    })?;
+    let proxy = world.user("ana")?.socks();
+    let waiting = thread::spawn(move || {
+        let stream = socks::connect(proxy, PRODUCTION.name, 8080, HOLD)?;
+        let opened = Instant::now();
+        socks::get_hello(stream).map(|page| (opened, page))
+    });
+    world.user("ana")?.wait_status("a question", SOON, |status| {
+        !flows(status, "held").is_empty() && status.pointer(ASKED).is_some()
+    })?;
+    ensure!(!waiting.is_finished(), "the connection did not wait for a reason");
+    let answered = Instant::now();
+    world.user("ana")?.answer(CONDITION, REASON)?;
+    let Ok(outcome) = waiting.join() else { bail!("the waiting connection broke the demo") };
+    let (opened, page) = outcome.context("the held connection did not go through")?;
+    ensure!(page.ends_with(PRODUCTION.name), "production answered `{page}`");
+    let record = world.admin.record_of("remedy_answered", "ana")?.context("the audit log has no answer of ana")?;
+    ensure!(text(&record, "reason") == REASON, "the audit log has another reason: {record}");
+    let id = text(&before, "id").to_owned();
+    world.admin.ctl(&["api", "PUT", &format!("/conditions/{id}"), "--body", &before.to_string()])?;
+    world.user("ana")?.fetch(PRODUCTION.name, 8080).context("after the condition was put back")?;
+    Done::measured(
+        opened.saturating_duration_since(answered),
+        format!("held until ana gave a reason; the audit log has `{REASON}`"),
+    )
+}
+
 /// A range of ports is allowed. One port of it gets blocked: its download is reset, the one beside it goes on.
 pub fn narrower_block_cuts(world: &mut World) -> Result<Done> {
     let (blocked, beside): (Download, Download) = {
@@ -103,7 +139,11 @@ fn set(object: &mut Value, member: &str, value: &str) {
 /// What a client's status says about the first condition that is false.
 const UNMET: &str = "/sites/0/unmet/0/message";
 
+/// What a client's status says the first false condition asks for.
+const ASKED: &str = "/sites/0/unmet/0/remedies/0/message";
+
 const CONDITION: &str = "On call";
+const REASON: &str = "ticket 42: restart of the queue";
 
 /// Gateways hold a connection for a minute.
 const HOLD: Duration = Duration::from_secs(60);

@@ -1,33 +1,42 @@
 //! The house is built: services, controller, administrator, policies, gateway.
 
-use std::{env, fs, process::Command};
+use std::{env, fs, net::IpAddr, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use super::super::{
     admin::text,
-    place::{self, HOSTS, WIKI},
+    place::{self, HOSTS, Host, WIKI},
     report::Done,
     socks,
     wait::{self, Seen},
     world::World,
 };
 
+/// Writes what the name server answers, with other addresses for the names given.
+pub fn write_names(world: &World, moved: &[(&str, IpAddr)]) -> Result<()> {
+    let address_of = |host: &Host| {
+        let new = moved.iter().find(|(name, _)| *name == host.name);
+        new.map_or_else(|| world.place.address(host.number), |(_, address)| *address)
+    };
+    let names: String = HOSTS.iter().map(|host| format!("{} {}\n", host.name, address_of(host))).collect();
+    place::write_private(&world.place.path("names"), &names)
+}
+
 /// The demo's own servers, reached directly to know that they are there.
 pub fn start_services(world: &mut World) -> Result<Done> {
-    let names: String =
-        HOSTS.iter().map(|host| format!("{} {}\n", host.name, world.place.address(host.number))).collect();
+    write_names(world, &[])?;
     let names_file = world.place.path("names");
-    place::write_private(&names_file, &names)?;
     let program = env::current_exe().context("cannot find this program")?;
     let listen = world.place.name_server().to_string();
     world
         .serve("names", Command::new(&program).args(["serve-dns", "--listen", &listen, "--names"]).arg(&names_file))?;
+    let facts = world.place.facts();
     let ports = HOSTS.iter().flat_map(|host| host.ports.iter().map(move |port| (host, *port)));
     let services: Vec<String> =
         ports.map(|(host, port)| format!("{}={}:{port}", host.name, world.place.address(host.number))).collect();
-    world.serve("services", Command::new(&program).arg("serve-http").args(&services))?;
+    world.serve("services", Command::new(&program).arg("serve-http").args(&services).arg("--facts").arg(&facts))?;
     let wiki = (world.place.address(WIKI.number), 8080);
     wait::until("an answer of the services", QUICK, || {
         world.server("services")?.require_alive()?;
@@ -65,6 +74,8 @@ pub fn launch_controller(world: &mut World) -> Result<Value> {
         &admins,
         "--hostname",
         &host,
+        "--script-network",
+        &place.network(),
         "--data",
     ]);
     command.arg(place.path("controller")).arg("--admin-password-file").arg(world.place.password_file("admin"));
@@ -92,7 +103,7 @@ pub fn apply_policies(world: &mut World) -> Result<Done> {
     ensure!(first.iter().any(|outcome| outcome == "created"), "nothing was created: {first:?}");
     let second = outcomes(&world.admin.ctl(&["apply", "-f", bundle])?);
     ensure!(second.iter().all(|outcome| outcome == "unchanged"), "applying twice was not idempotent: {second:?}");
-    let server = json!([{ "name": "demo", "servers": [world.place.name_server().to_string()], "updateInterval": 60 }]);
+    let server = json!([{ "name": "demo", "servers": [world.place.name_server().to_string()], "updateInterval": 5 }]);
     world.admin.edit("Site", "sites", SITE, |site| {
         if let Some(site) = site.as_object_mut() {
             site.insert("nameResolution".to_owned(), json!({ "useHostsFile": false, "dnsResolvers": server }));
@@ -131,6 +142,8 @@ pub fn enrol_gateway(world: &mut World) -> Result<Done> {
         "--listen",
         &listen.to_string(),
         "--dial-allow",
+        &world.place.network(),
+        "--script-network",
         &world.place.network(),
         "--data",
     ]);
