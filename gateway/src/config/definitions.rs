@@ -209,7 +209,7 @@ fn secret(body: &Value) -> Option<(Box<str>, Secret)> {
 pub(crate) struct Touched {
     /// Entitlements that were written, added or removed.
     pub(crate) entitlements: BTreeSet<EntitlementId>,
-    /// Conditions that were added, removed or renamed.
+    /// Conditions that were added, removed, renamed or given other schedules.
     pub(crate) conditions: BTreeSet<ConditionId>,
     /// Conditions whose last answer means nothing any more: their expression is another, or they are gone or new.
     pub(crate) edited: BTreeSet<ConditionId>,
@@ -231,7 +231,7 @@ impl Touched {
                     if old.expression != new.expression {
                         edited.insert(id);
                     }
-                    if old.name != new.name {
+                    if old.name != new.name || old.schedules != new.schedules {
                         conditions.insert(id);
                     }
                 }

@@ -1,7 +1,7 @@
 //! One batch on its way through the sandbox, and what its parts look like to a worker.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use engine::script::lanes::Lane;
@@ -28,12 +28,23 @@ pub(super) struct Job {
     pub(super) criteria: Arc<CriteriaSet>,
     /// The claims as JSON text; empty until a worker needs them.
     pub(super) claims: Vec<u8>,
+    /// Places of scripts whose worker somebody outside killed, for which no script is to blame.
+    pub(super) lost: Mutex<BTreeSet<usize>>,
 }
 
 impl Job {
     /// The script at this place of the batch, with its facts.
     pub(super) fn script(&self, index: usize) -> Option<(&Script, &Arc<Facts>)> {
         self.batch.scripts.get(index).zip(self.facts.get(index))
+    }
+
+    /// The run at this place was lost through no fault of its script.
+    pub(super) fn note_lost(&self, index: usize) {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).insert(index);
+    }
+
+    pub(super) fn was_lost(&self, index: usize) -> bool {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).contains(&index)
     }
 
     /// Places of the criteria that a script may call.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, SealFlags};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use zeroize::Zeroizing;
@@ -24,6 +24,10 @@ const READ: usize = 16 * 1024;
 const PIPE: usize = 256 * 1024;
 /// Largest buffer kept between batches.
 const KEEP: usize = 256 * 1024;
+
+/// How often, and how far apart, one that has closed its pipes is looked at.
+const ENDING_LOOKS: u32 = 20;
+const ENDING_PAUSE: Duration = Duration::from_millis(1);
 
 /// A worker that waits for work or does some.
 pub(super) struct Worker {
@@ -114,6 +118,22 @@ impl Worker {
     pub(super) fn cpu_now(&self) -> Option<Duration> {
         let path = format!("/proc/{}/task/{}/schedstat", self.id, self.hello.thread);
         std::fs::read_to_string(path).ok()?.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
+    }
+
+    /// Whether somebody outside killed it, such as the kernel for want of memory: nothing in a worker can send a signal, and its own
+    /// limits end it by others. To be asked of one that has closed its pipes.
+    pub(super) async fn was_killed_from_outside(&self) -> bool {
+        let Some(id) = i32::try_from(self.id).ok().and_then(Pid::from_raw) else { return false };
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        for _ in 0..ENDING_LOOKS {
+            match waitid(WaitId::Pid(id), look) {
+                Ok(Some(status)) => return status.terminating_signal() == Some(Signal::KILL.as_raw()),
+                // Its pipes close a moment before it has ended.
+                Ok(None) => tokio::time::sleep(ENDING_PAUSE).await,
+                Err(_) => return false,
+            }
+        }
+        false
     }
 
     /// Lets go of buffers that a large batch left.

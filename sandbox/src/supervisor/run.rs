@@ -1,7 +1,7 @@
 //! Takes a batch apart: what needs no worker is answered at once, what neither waits nor holds secrets goes to one worker together,
 //! everything else goes alone and side by side.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use engine::script::lanes::Lane;
@@ -26,7 +26,7 @@ pub(super) async fn evaluate(state: &Arc<State>, batch: Batch) -> Vec<RunRecord>
     let facts = state.facts.of_all(&batch.scripts);
     let needs_criteria = batch.scripts.iter().any(|script| sees_criteria(script.kind));
     let criteria = if needs_criteria { state.facts.criteria(&batch.criteria) } else { state.facts.no_criteria() };
-    let mut job = Job { state: Arc::clone(state), batch, facts, criteria, claims: Vec::new() };
+    let mut job = Job { state: Arc::clone(state), batch, facts, criteria, claims: Vec::new(), lost: Mutex::default() };
     let mut records = Vec::with_capacity(job.batch.scripts.len());
     for index in 0..job.batch.scripts.len() {
         records.push(at_once(&job, index).await);
@@ -56,7 +56,8 @@ fn finish(job: &Job, records: &mut [Option<RunRecord>]) {
         let record =
             record.get_or_insert_with(|| job.failed(index, FailureKind::Crash, "the run was given up", Duration::ZERO));
         state.pool.counters.ran(record);
-        let Some((script, facts)) = job.script(index).filter(|_| job.batch.purpose == Purpose::Live) else { continue };
+        let counts = job.batch.purpose == Purpose::Live && !job.was_lost(index);
+        let Some((script, facts)) = job.script(index).filter(|_| counts) else { continue };
         if let Some(quarantined) = state.quarantine.note(facts.hash, script, &job.batch.subject, record) {
             tracing::warn!(
                 script = %quarantined.script, failures = quarantined.failures, last = quarantined.last.kind.as_str(),

@@ -87,7 +87,7 @@ impl<'a> Session<'a> {
                     }
                 }
                 Err(killed) => {
-                    records.extend(self.blame(part, active, killed));
+                    records.extend(self.blame(part, active, killed).await);
                     return records;
                 }
             }
@@ -151,7 +151,7 @@ impl<'a> Session<'a> {
     }
 
     /// The record of the run that a worker was killed for or ended in; none when it had not begun any and another may be tried.
-    fn blame(&mut self, part: &[usize], mut active: Active, killed: Killed) -> Option<(usize, RunRecord)> {
+    async fn blame(&mut self, part: &[usize], mut active: Active, killed: Killed) -> Option<(usize, RunRecord)> {
         let Killed(kind, message) = killed;
         if kind == FailureKind::Crash && !active.watch.has_begun(&active.worker) && self.tries < MAX_TRIES {
             self.tries += 1;
@@ -159,6 +159,9 @@ impl<'a> Session<'a> {
         }
         self.job.state.pool.counters.killed();
         let culprit = *part.get(active.watch.index(&active.worker))?;
+        if kind == FailureKind::Crash && active.worker.was_killed_from_outside().await {
+            self.job.note_lost(culprit);
+        }
         let mut record = self.job.failed(culprit, kind, &message, active.watch.wall_used(&active.worker));
         // Calls leave after every answer before them, so they are of the run under way or of nobody.
         if culprit == active.index {

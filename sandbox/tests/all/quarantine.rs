@@ -1,8 +1,10 @@
 //! Scripts that keep costing others are put aside, and come back when they are edited.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use engine::script::FailureKind;
+use rustix::process::{Pid, Signal, kill_process};
 use sandbox::{Batch, Purpose, Quarantined, Sandbox};
 use serde_json::json;
 
@@ -79,5 +81,25 @@ async fn test_runs_and_plain_mistakes_do_not_count() {
         assert_eq!(ends(&sandbox, mistake).await, Some(FailureKind::Type));
     }
     assert!(told.lock().unwrap().is_empty() && sandbox.quarantined().is_empty());
+    sandbox.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_killed_from_outside_is_no_fault_of_its_script() {
+    let sandbox = Sandbox::start(config()).await.unwrap();
+    for at in 0..12 {
+        let running = tokio::spawn({
+            let (sandbox, batch) = (sandbox.clone(), asked(LOOPS, &format!("u{}", at % 3), 41));
+            async move { ends(&sandbox, batch).await }
+        });
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        for id in sandbox.worker_ids() {
+            let id = Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
+            // One may have ended since it was listed.
+            let _ = kill_process(id, Signal::KILL);
+        }
+        assert_eq!(running.await.unwrap(), Some(FailureKind::Crash), "{at}");
+    }
+    assert!(sandbox.quarantined().is_empty());
     sandbox.stop().await;
 }

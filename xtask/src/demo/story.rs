@@ -53,11 +53,13 @@ const STORY: &[Step] = &[
     step("address moved", facts::address_moves),
     step("revocation at once", revocation::at_once),
     step("revocation with delay", revocation::with_delay),
-    step("schedule", facts::schedule_cuts),
+    step("schedule set", facts::schedule_set),
     step("stolen token", revocation::stolen_token),
     step("controller killed", failures::controller_killed),
     step("script without end", failures::endless_script),
     step("delayed revocation due", revocation::delay_due),
+    step("schedule", facts::schedule_cuts),
+    step("gateway killed", failures::gateway_killed),
 ];
 
 /// Tells all of it, or up to the first vital step that fails.

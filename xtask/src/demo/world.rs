@@ -36,6 +36,8 @@ pub struct World {
     pub servers: BTreeMap<&'static str, Process>,
     /// A revocation that is not due yet.
     pub delayed: Option<Delayed>,
+    /// A download that a schedule will cut, and when its reason went away.
+    pub scheduled: Option<(Download, Instant)>,
     portcullis: PathBuf,
 }
 
@@ -59,6 +61,7 @@ impl World {
             users: BTreeMap::new(),
             servers: BTreeMap::new(),
             delayed: None,
+            scheduled: None,
             portcullis,
         }
     }

@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
-        admin::text,
+        admin::{text, texts},
         place::{self, LAB, NEW_LAB, TICKETS},
         report::{Done, text as time_text},
+        wait::{self, Seen},
         world::World,
     },
     house::{self, SITE},
@@ -38,14 +39,18 @@ pub fn groups_over_http(world: &mut World) -> Result<Done> {
 
     let groups =
         format!("var answer = httpGet('{}');\nreturn {{ groups: JSON.parse(answer.data) }};", url(world, "groups"));
-    let script = id(&create(world, "user-scripts", json!({ "name": "directory groups", "expression": groups }))?)?;
+    let script = id(&create(world, "user-scripts", json!({ "name": "directoryGroups", "expression": groups }))?)?;
     world.admin.edit("IdentityProvider", "identity-providers", "local", |provider| {
         if let Some(provider) = provider.as_object_mut() {
             provider.insert("userScripts".to_owned(), json!([script]));
         }
     })?;
     world.user("dora")?.renew()?;
-    let page = world.user("dora")?.fetch(LAB.name, 8080).context("with the group")?;
+    // The gateway looks the lab's name up first.
+    let page = wait::until("the lab's page", SOON, || {
+        let page = world.user("dora")?.fetch(LAB.name, 8080);
+        Ok(page.map_or_else(|error| Seen::NotYet(format!("{error:#}")), Seen::Yes))
+    })?;
     ensure!(page.ends_with(LAB.name), "the lab answered `{page}`");
     Done::saw("the directory answered [\"lab\"] over HTTP; the policy that asks for it granted the lab")
 }
@@ -60,33 +65,38 @@ pub fn reevaluation_cuts(world: &mut World) -> Result<Done> {
     let cut = download.require_cut(SOON)?;
     state(world, "ticket", OPEN)?;
     world.user("dora")?.fetch(LAB.name, 8080).context("after the ticket was opened again")?;
-    let reached = answer.get("data").or(Some(&answer)).and_then(Value::as_array).map_or(0, Vec::len);
-    ensure!(reached > 0, "reeval reached nobody: {answer}");
+    ensure!(texts(&answer, "reevaluatedDistinguishedNames").len() == 1, "reeval reached others than dora: {answer}");
     Done::measured(
         cut.last_byte.saturating_duration_since(asked),
         "the ticket was closed elsewhere and reeval/by-dn cut the download; open again, it works again",
     )
 }
 
-/// The same once more, but nobody calls anything: the condition's own schedule looks every minute.
-pub fn schedule_cuts(world: &mut World) -> Result<Done> {
+/// The ticket is closed once more, and nobody calls anything: the condition has a schedule now.
+pub fn schedule_set(world: &mut World) -> Result<Done> {
     world.admin.edit("Condition", "conditions", CONDITION, |condition| {
         if let Some(condition) = condition.as_object_mut() {
             condition.insert("repeatSchedules".to_owned(), json!(["1m"]));
         }
     })?;
-    let download = world.user("dora")?.download(LAB.name, 8080)?;
+    let download = world.user("ana")?.download(LAB.name, 8080)?;
     state(world, "ticket", "closed")?;
-    let closed = Instant::now();
+    world.scheduled = Some((download, Instant::now()));
+    Done::saw("the ticket is closed again, and nobody is told; the condition is asked every minute")
+}
+
+/// The condition's own schedule looked at the full minute, and the download was cut.
+pub fn schedule_cuts(world: &mut World) -> Result<Done> {
+    let (download, closed) = world.scheduled.take().context("the schedule was not set")?;
     let cut = download.require_cut(MINUTE)?;
     let since_minute = seconds_into_the_minute(closed, cut.last_byte)?;
     ensure!(since_minute < SCHEDULE_SPREAD, "cut {} after the full minute", time_text(since_minute));
     state(world, "ticket", OPEN)?;
-    world.user("dora")?.fetch(LAB.name, 8080).context("after the ticket was opened again")?;
-    Done::saw(format!(
-        "nobody called: the 1m schedule cut the download {} after the full minute",
-        time_text(since_minute)
-    ))
+    world.user("ana")?.fetch(LAB.name, 8080).context("after the ticket was opened again")?;
+    Done::measured(
+        cut.last_byte.saturating_duration_since(closed),
+        format!("the 1m schedule cut the download {} after the full minute", time_text(since_minute)),
+    )
 }
 
 /// The lab gets another address; the rules follow the name without anybody doing anything.

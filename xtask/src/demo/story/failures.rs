@@ -64,6 +64,35 @@ pub fn controller_killed(world: &mut World) -> Result<Done> {
     )
 }
 
+/// Controller and gateway die together, and only the gateway comes back: the clients are there again by themselves, with the
+/// tokens they have, and new connections are admitted without anybody to ask.
+pub fn gateway_killed(world: &mut World) -> Result<Done> {
+    let download = world.user("dora")?.download(WIKI.name, 8080)?;
+    world.server("controller")?.kill()?;
+    world.server("gateway")?.kill()?;
+    let killed = Instant::now();
+    download.require_cut(SLOW).context("with its gateway dead")?;
+    house::launch_gateway(world, None)?;
+    let started = Instant::now();
+    let dora = world.user("dora")?;
+    let page = wait::until("a page without being told to reconnect", SLOW, || {
+        Ok(dora.fetch(WIKI.name, 8080).map_or_else(|error| Seen::NotYet(format!("{error:#}")), Seen::Yes))
+    })?;
+    let back = started.elapsed();
+    ensure!(page.ends_with(WIKI.name), "the wiki answered `{page}`");
+    house::launch_controller(world)?;
+    wait::until("a renewal after the restart", SLOW, || {
+        Ok(world.user("dora")?.renew().map_or_else(|error| Seen::NotYet(error.to_string()), Seen::Yes))
+    })?;
+    Done::measured(
+        back,
+        format!(
+            "SIGKILL of both; {} later the gateway was back, and dora in again without a controller",
+            time_text(started.saturating_duration_since(killed))
+        ),
+    )
+}
+
 /// Creates objects until the controller is gone, and answers the names of those that were acknowledged.
 fn write_until_refused(admin: &Admin, writer: usize, enough: &AtomicUsize, over: &AtomicBool) -> Vec<String> {
     let mut acknowledged = Vec::new();

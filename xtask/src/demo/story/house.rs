@@ -1,6 +1,6 @@
 //! The house is built: services, controller, administrator, policies, gateway.
 
-use std::{env, fs, net::IpAddr, process::Command};
+use std::{env, fs, net::IpAddr, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
@@ -120,7 +120,7 @@ fn outcomes(answer: &Value) -> Vec<String> {
 
 /// A gateway shows its one-time seed, becomes a member and fetches its configuration.
 pub fn enrol_gateway(world: &mut World) -> Result<Done> {
-    let (seed, ready) = (world.place.path("seed"), world.place.path("gateway.ready"));
+    let seed = world.place.path("seed");
     let listen = world.place.gateway_port();
     let (host, port) = (listen.ip().to_string(), listen.port().to_string());
     let seed_path = seed.to_str().context("the directory's name is no text")?;
@@ -137,22 +137,35 @@ pub fn enrol_gateway(world: &mut World) -> Result<Done> {
         "--seed-out",
         seed_path,
     ])?;
-    let mut command = world.portcullis(&[
-        "gateway",
-        "--listen",
-        &listen.to_string(),
-        "--dial-allow",
-        &world.place.network(),
-        "--script-network",
-        &world.place.network(),
-        "--data",
-    ]);
-    command.arg(world.place.path("gateway")).arg("--seed").arg(&seed).arg("--ready-file").arg(&ready);
-    world.serve("gateway", &mut command)?;
-    world.wait_ready("gateway", &ready)?;
+    launch_gateway(world, Some(&seed))?;
     let profile = world.admin.ctl(&["profile", "--provider", "local"])?;
     place::write_private(&world.place.path("profile.txt"), text(&profile, "url"))?;
     Done::saw(format!("gate-1 enrolled with its seed and serves Site {SITE} on {listen}"))
+}
+
+/// Starts the gateway, the first time with its seed or again without, and waits until it serves.
+pub fn launch_gateway(world: &mut World, seed: Option<&Path>) -> Result<()> {
+    let ready = world.place.path("gateway.ready");
+    // A file of an earlier start says nothing about this one.
+    let _ = fs::remove_file(&ready);
+    let place = &world.place;
+    let (listen, network) = (place.gateway_port().to_string(), place.network());
+    let mut command = world.portcullis(&[
+        "gateway",
+        "--listen",
+        &listen,
+        "--dial-allow",
+        &network,
+        "--script-network",
+        &network,
+        "--data",
+    ]);
+    command.arg(place.path("gateway")).arg("--ready-file").arg(&ready);
+    if let Some(seed) = seed {
+        command.arg("--seed").arg(seed);
+    }
+    world.serve("gateway", &mut command)?;
+    world.wait_ready("gateway", &ready).map(|_| ())
 }
 
 /// The one Site of the story.
