@@ -37,7 +37,7 @@ pub struct LiveSession {
     /// Names of the entitlements held.
     pub entitlements: Vec<String>,
     /// What its client says of itself.
-    pub client: ClientFacts,
+    pub client: Box<ClientFacts>,
 }
 
 /// A gateway that follows this controller.

@@ -362,7 +362,7 @@ pub struct SessionFacts {
     pub entitlements: Vec<String>,
     /// What the client says of itself.
     #[serde(default)]
-    pub client: ClientFacts,
+    pub client: Box<ClientFacts>,
 }
 
 /// An audit record in its writer's hash chain.

@@ -274,7 +274,7 @@ async fn reported_sessions_are_listed_and_records_are_kept() {
         since: 1_700_000_000,
         expires: 1_700_000_600,
         entitlements: vec!["wiki".to_owned()],
-        client: ClientFacts { hostname: Some("laptop".to_owned()), ..ClientFacts::default() },
+        client: Box::new(ClientFacts { hostname: Some("laptop".to_owned()), ..ClientFacts::default() }),
     };
     let session = facts.session;
     write_frame(stream.send.as_mut(), &Report::SessionStarted(facts)).await.unwrap();

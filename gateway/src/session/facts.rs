@@ -51,7 +51,7 @@ impl LiveSession {
             since: self.connected.unix_timestamp(),
             expires: inner.tokens.entitlement_expires().unix_timestamp(),
             entitlements: inner.entitlement_names.clone(),
-            client: client(&inner.tokens.device_claims()),
+            client: Box::new(client(&inner.tokens.device_claims())),
         })
     }
 

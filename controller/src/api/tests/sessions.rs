@@ -251,13 +251,13 @@ fn facts(number: u128, user: &str, host: &str) -> SessionFacts {
         since: 1_700_000_000,
         expires: 1_700_000_600,
         entitlements: vec!["ssh".to_owned()],
-        client: ClientFacts {
+        client: Box::new(ClientFacts {
             hostname: Some(host.to_owned()),
             os_family: Some("linux".to_owned()),
             version: Some("0.0.1".to_owned()),
             kind: Some("headless".to_owned()),
             ..ClientFacts::default()
-        },
+        }),
     }
 }
 
