@@ -24,6 +24,8 @@ mod script;
 #[cfg(test)]
 mod scripts;
 #[cfg(test)]
+mod sessions;
+#[cfg(test)]
 mod soak;
 #[cfg(test)]
 mod world;

@@ -25,6 +25,7 @@ mod privilege;
 mod query;
 mod reads;
 mod references;
+mod resolution;
 mod revoke;
 mod roles;
 mod route;
@@ -33,6 +34,8 @@ mod schema;
 mod scripts;
 mod secrets;
 mod serve;
+mod session_info;
+mod sessions;
 mod settings;
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@ use engine::{
     dn::DistinguishedName,
     id::{ApplianceId, SessionId, SiteId},
 };
-use protocol::message::{Report, SessionFacts};
+use protocol::message::{ClientFacts, Report, SessionFacts};
 use time::OffsetDateTime;
 
 /// A live session as its gateway reports it.
@@ -36,6 +36,8 @@ pub struct LiveSession {
     pub expires: OffsetDateTime,
     /// Names of the entitlements held.
     pub entitlements: Vec<String>,
+    /// What its client says of itself.
+    pub client: Box<ClientFacts>,
 }
 
 /// A gateway that follows this controller.
@@ -202,6 +204,7 @@ fn live_session(appliance: ApplianceId, facts: &SessionFacts) -> Option<LiveSess
         since: moment(facts.since)?,
         expires: moment(facts.expires)?,
         entitlements: facts.entitlements.clone(),
+        client: facts.client.clone(),
     })
 }
 

@@ -21,6 +21,7 @@ mod messages;
 mod metrics;
 pub mod password;
 mod port;
+pub mod questions;
 mod records;
 mod refusal;
 mod runs;

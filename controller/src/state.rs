@@ -19,6 +19,7 @@ use crate::{
     keys::TokenKeys,
     metrics::Metrics,
     password::Passwords,
+    questions::Questions,
     records::{Records, flush_regularly},
     script_secrets::ScriptSecrets,
     settings::Settings,
@@ -42,6 +43,8 @@ pub struct Controller {
     pub passwords: Passwords,
     /// Connected gateways and the sessions they report.
     pub gateways: Gateways,
+    /// Asks gateways what only they know.
+    pub questions: Questions,
     /// What the operator configured.
     pub settings: Settings,
     pub(crate) attempts: Attempts,
@@ -76,6 +79,7 @@ impl Controller {
             issuer: Issuer::new(store.collective(), keys),
             passwords: Passwords::new(),
             gateways: Gateways::default(),
+            questions: Questions::default(),
             attempts: Attempts::default(),
             catalogs: Catalogs::default(),
             enrolments: Enrolments::default(),

@@ -140,6 +140,11 @@ impl RuleSet {
     pub fn rules(&self) -> &[Rule] {
         &self.rules
     }
+
+    /// Blocks and alerts that do not know all their hosts and refuse whatever their protocol, direction and ports match.
+    pub fn vague(&self) -> &[Rule] {
+        &self.vague
+    }
 }
 
 /// Answers of entitlement scripts by name.

@@ -145,6 +145,13 @@ impl Tokens {
         self.entitlement.entitlement().map(|content| &content.scripted).filter(|scripted| !scripted.is_empty())
     }
 
+    /// Names of the policies that granted an entitlement.
+    pub(crate) fn policies_of(&self, entitlement: EntitlementId) -> Vec<String> {
+        let grants = self.entitlement.entitlement().map(|content| content.grants.as_slice()).unwrap_or_default();
+        let granted = grants.iter().find(|grant| grant.entitlement == entitlement);
+        granted.map(|grant| grant.policies.clone()).unwrap_or_default()
+    }
+
     /// The entitlements granted, configured or not.
     pub(crate) fn granted(&self) -> BTreeSet<EntitlementId> {
         let grants = self.entitlement.entitlement().map(|content| content.grants.as_slice()).unwrap_or_default();

@@ -1,4 +1,5 @@
-//! Following a controller: one connection out, on which configuration comes in and reports go out.
+//! Following a controller: one connection out, on which configuration and questions come in, reports and answers
+//! go out.
 //!
 //! Any controller will do; when the connection is lost or silent, the next one is tried. What was applied stays in force
 //! meanwhile.
@@ -27,7 +28,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::{config::ConfigError, gateway::Gateway, identity::GatewayIdentity, report};
+use crate::{config::ConfigError, gateway::Gateway, identity::GatewayIdentity, questions, report};
 
 /// Errors from connecting to a controller.
 #[derive(Debug, thiserror::Error)]
@@ -107,13 +108,16 @@ async fn follow_one(
     let _closing = Closing(carrier.clone());
     // A controller knows the gateway by its watch stream; what it is told before that it forgets.
     let known = Notify::new();
-    let shipping = async {
+    let speaking = async {
         known.notified().await;
-        report::ship(gateway, &carrier).await
+        tokio::select! {
+            never = report::ship(gateway, &carrier) => never,
+            never = questions::answer(gateway, &carrier) => never,
+        }
     };
     tokio::select! {
         ended = watch_stream(gateway, &carrier, &known) => ended,
-        never = shipping => match never {},
+        never = speaking => match never {},
     }
 }
 

@@ -3,6 +3,7 @@
 //! All that happens to a session happens under its one lock, effects included, so that effects are carried out in the
 //! order they were decided. Nothing under the lock waits: scripts, names and sockets run elsewhere and come back as input.
 
+mod details;
 mod effects;
 mod facts;
 mod instantiate;
@@ -38,6 +39,7 @@ use crate::{
     resolver::ResolveError,
     settings::GatewayLimits,
 };
+pub(crate) use details::net_text;
 use instantiate::{Instantiation, Used};
 use revoke::Condemned;
 

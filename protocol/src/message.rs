@@ -1,12 +1,13 @@
 //! What is said on the wire. Every type here is a wire type; both ends turn what they read into the engine's types.
 //!
 //! A stream is one exchange: its first frame is a request, what follows depends on the request.
-//! - Client or gateway to controller: [`ControllerRequest`], then one [`Answer`]; for [`ControllerRequest::Watch`] and
-//!   [`ControllerRequest::Report`] the stream stays open.
+//! - Client or gateway to controller: [`ControllerRequest`], then one [`Answer`]; for [`ControllerRequest::Watch`],
+//!   [`ControllerRequest::Report`] and [`ControllerRequest::Questions`] the stream stays open.
 //! - Client to gateway: [`GatewayRequest`]. The control stream stays open; a flow stream carries [`FlowAnswer`]s until
 //!   the flow is open, then raw bytes (TCP) or length-prefixed datagrams (UDP).
 
 mod admin;
+mod question;
 mod remedy;
 mod revocation;
 
@@ -23,6 +24,10 @@ use uuid::Uuid;
 use crate::object::ObjectKind;
 
 pub use admin::{AdminMessage, MessageCategory, MessageLevel};
+pub use question::{
+    Asked, ClientFacts, EntitlementDetails, GatewayAnswer, MAX_ANSWER, Question, Resolution, RuleDetails,
+    SessionDetails, Told,
+};
 pub use remedy::{Remedies, RemedyAnswer, RemedyKind, RemedyOffer};
 
 /// A request to a controller.
@@ -66,6 +71,8 @@ pub enum ControllerRequest {
     Watch(WatchFrom),
     /// A gateway reports sessions and audit records. The gateway sends [`Report`]s, each is answered by a [`ReportAck`].
     Report,
+    /// A gateway lets itself be asked. The controller sends [`Asked`], the gateway a [`Told`] for each.
+    Questions,
 }
 
 /// The answer to a request that has one.
@@ -357,6 +364,9 @@ pub struct SessionFacts {
     pub expires: i64,
     /// Names of the entitlements held.
     pub entitlements: Vec<String>,
+    /// What the client says of itself.
+    #[serde(default)]
+    pub client: Box<ClientFacts>,
 }
 
 /// An audit record in its writer's hash chain.

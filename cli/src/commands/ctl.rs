@@ -12,6 +12,7 @@ pub(crate) mod login;
 mod objects;
 pub(crate) mod profile;
 mod raw;
+mod session;
 mod user;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -51,6 +52,8 @@ enum Command {
     Reeval(access::ReevalArgs),
     /// Show live sessions.
     Sessions,
+    /// Show what one session holds: entitlements, conditions, rules and claims.
+    Session(session::Args),
     /// Show the audit log.
     Logs(access::LogsArgs),
     /// Administer gateways.
@@ -78,6 +81,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Revoke(args) => access::revoke(&login::open(&file).await?, &args, output).await?,
         Command::Reeval(args) => access::reevaluate(&login::open(&file).await?, &args, output).await?,
         Command::Sessions => access::sessions(&login::open(&file).await?, output).await?,
+        Command::Session(args) => session::show(&login::open(&file).await?, &args, output).await?,
         Command::Logs(args) => access::logs(&login::open(&file).await?, &args, output).await?,
         Command::Gateway(command) => gateway::run(&login::open(&file).await?, command, output).await?,
         Command::User(command) => user::run(&login::open(&file).await?, command, output).await?,

@@ -93,6 +93,9 @@ pub(crate) enum ApiError {
     /// 504: the call took longer than the controller waits.
     #[error("the call took too long")]
     Timeout,
+    /// 504: a gateway that had to be asked gave no answer.
+    #[error("{0}")]
+    Unanswered(String),
     /// 500: ours. The source goes to the log.
     #[error("the controller could not complete the call")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -128,7 +131,7 @@ impl ApiError {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Precondition(_) => StatusCode::PRECONDITION_FAILED,
             Self::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Timeout | Self::Unanswered(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -148,7 +151,7 @@ impl ApiError {
             Self::MethodNotAllowed => "method not allowed",
             Self::Precondition(_) => "precondition failed",
             Self::Busy { .. } => "service unavailable",
-            Self::Timeout => "gateway timeout",
+            Self::Timeout | Self::Unanswered(_) => "gateway timeout",
             Self::Internal(_) => "internal server error",
         }
     }
@@ -176,6 +179,7 @@ impl ApiError {
             | Self::Precondition(_)
             | Self::Busy { .. }
             | Self::Timeout
+            | Self::Unanswered(_)
             | Self::Internal(_) => Value::Null,
         };
         match extra {

@@ -18,7 +18,7 @@ use crate::api::{
     appliances,
     call::{Answer, Call, ok},
     caller::Admin,
-    change, crud, devices, login, logs, messages, roles, scripts, settings, tokens,
+    change, crud, devices, login, logs, messages, resolution, roles, scripts, session_info, sessions, settings, tokens,
 };
 
 /// The routes, and the list of them that tests walk.
@@ -71,6 +71,8 @@ fn operations(routes: &mut Routes) {
     routes.add(Method::GET, "/administrative-roles/type-target-map", roles::type_targets);
     routes.add(Method::GET, "/appliances/status", appliances::status);
     routes.add(Method::POST, "/appliances/{id}/export", appliances::export);
+    routes.add(Method::POST, "/appliances/{id}/test-resolver-name", resolution::test);
+    routes.add(Method::GET, "/appliances/{id}/name-resolution-status", resolution::status);
     routes.add(Method::POST, "/conditions/test", scripts::test_condition);
     routes.add(Method::POST, "/entitlement-scripts/test", scripts::test_entitlement_script);
     routes.add(Method::POST, "/user-scripts/test", scripts::test_user_script);
@@ -80,9 +82,10 @@ fn operations(routes: &mut Routes) {
     routes.add(Method::DELETE, "/admin-messages", messages::delete);
     routes.add(Method::GET, "/admin-messages/summarize", messages::summarize);
     routes.add(Method::PUT, "/admin-messages/{id}", messages::set_status);
-    routes.add(Method::GET, "/sessions", logs::sessions);
-    routes.add(Method::GET, "/stats/active-sessions", logs::active_names);
-    routes.add(Method::GET, "/stats/active-sessions/dn", logs::active_names);
+    routes.add(Method::GET, "/sessions", sessions::list);
+    routes.add(Method::GET, "/session-info/{dn}", session_info::show);
+    routes.add(Method::GET, "/stats/active-sessions", sessions::active);
+    routes.add(Method::GET, "/stats/active-sessions/dn", sessions::active_names);
 }
 
 fn objects(routes: &mut Routes, kind: ObjectKind) {

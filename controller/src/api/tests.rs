@@ -8,6 +8,7 @@ mod objects;
 mod revocation;
 mod routes;
 mod scripts;
+mod sessions;
 
 use std::{collections::BTreeSet, sync::Arc};
 

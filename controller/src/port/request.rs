@@ -63,6 +63,7 @@ pub(super) async fn serve(port: &Port, carrier: &SharedCarrier, mut stream: Stre
     match request {
         ControllerRequest::Watch(from) => watch(c, carrier, from, stream).await,
         ControllerRequest::Report => report(c, carrier, stream).await,
+        ControllerRequest::Questions => questions(c, carrier, stream).await,
         ControllerRequest::Providers => answer(stream, async { Ok(providers(c)) }).await,
         ControllerRequest::Authenticate(request) => answer(stream, session::authenticate(c, request, address)).await,
         ControllerRequest::Enrol(request) => answer(stream, enrol::enrol(c, &request, address)).await,
@@ -99,7 +100,8 @@ fn admit(port: &Port, request: &ControllerRequest, peer: Peer, address: IpAddr) 
         | ControllerRequest::AnswerRemedy(_)
         | ControllerRequest::SignOut { .. }
         | ControllerRequest::Watch(_)
-        | ControllerRequest::Report => false,
+        | ControllerRequest::Report
+        | ControllerRequest::Questions => false,
     };
     if open_to_all || peer == Peer::Anonymous { port.admit_anonymous(address) } else { Ok(()) }
 }
@@ -176,6 +178,11 @@ async fn report(c: &Controller, carrier: &SharedCarrier, mut stream: Stream) -> 
         let audit_position = c.store.append_foreign_audit(peer.appliance, rows).await.map_err(WatchError::Store)?;
         frame::write_frame(stream.send.as_mut(), &ReportAck { audit_position }).await?;
     }
+}
+
+async fn questions(c: &Controller, carrier: &SharedCarrier, stream: Stream) -> Result<(), StreamError> {
+    let peer = admitted(c, carrier).await?;
+    Ok(c.questions.serve(peer.appliance, stream).await?)
 }
 
 /// The gateway at the other end; whoever is none, or not the one that enrolled, loses the connection.

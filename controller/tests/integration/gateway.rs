@@ -17,8 +17,8 @@ use protocol::{
     carrier::{SharedCarrier, Stream},
     frame::write_frame,
     message::{
-        AdminMessage, Change, ControllerRequest, Enrol, Enrolled, MessageCategory, MessageLevel, Refusal, Report,
-        ReportAck, SessionFacts, Snapshot, WatchAck, WatchEvent, WatchFrom,
+        AdminMessage, Change, ClientFacts, ControllerRequest, Enrol, Enrolled, MessageCategory, MessageLevel, Refusal,
+        Report, ReportAck, SessionFacts, Snapshot, WatchAck, WatchEvent, WatchFrom,
     },
     object::ObjectKind,
     tls::Identity,
@@ -274,6 +274,7 @@ async fn reported_sessions_are_listed_and_records_are_kept() {
         since: 1_700_000_000,
         expires: 1_700_000_600,
         entitlements: vec!["wiki".to_owned()],
+        client: Box::new(ClientFacts { hostname: Some("laptop".to_owned()), ..ClientFacts::default() }),
     };
     let session = facts.session;
     write_frame(stream.send.as_mut(), &Report::SessionStarted(facts)).await.unwrap();
@@ -281,6 +282,7 @@ async fn reported_sessions_are_listed_and_records_are_kept() {
     assert_eq!(ack.audit_position, 0);
     let listed = house.running.controller.gateways.sessions();
     assert_eq!((listed.len(), listed[0].session, listed[0].appliance.uuid()), (1, session, id_of("gate")));
+    assert_eq!(listed[0].client.hostname.as_deref(), Some("laptop"));
     write_frame(stream.send.as_mut(), &Report::SessionEnded { session }).await.unwrap();
     let _: ReportAck = read(&mut stream).await;
     assert!(house.running.controller.gateways.sessions().is_empty());
@@ -288,13 +290,13 @@ async fn reported_sessions_are_listed_and_records_are_kept() {
 }
 
 /// An enrolled gateway with an open watch stream.
-struct Gate {
-    carrier: SharedCarrier,
+pub(crate) struct Gate {
+    pub(crate) carrier: SharedCarrier,
     stream: Stream,
 }
 
 impl Gate {
-    async fn new(house: &House, name: &str) -> Self {
+    pub(crate) async fn new(house: &House, name: &str) -> Self {
         house.put(ObjectKind::Appliance, appliance(name, DEFAULT_SITE, 4433)).await;
         let seed = export(house, name).await.ok().unwrap();
         let key = new_key();
@@ -314,7 +316,7 @@ impl Gate {
         read(&mut self.stream).await
     }
 
-    async fn snapshot(&mut self) -> Snapshot {
+    pub(crate) async fn snapshot(&mut self) -> Snapshot {
         match self.next().await {
             WatchEvent::Snapshot(snapshot) => *snapshot,
             WatchEvent::Change(_) | WatchEvent::Progress { .. } => panic!("no snapshot"),

@@ -9,6 +9,8 @@ mod gateway;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod questions;
+#[cfg(test)]
 mod scripts;
 #[cfg(test)]
 mod session;

@@ -33,6 +33,8 @@ struct Kept {
     /// When servers last answered at all.
     answered: Duration,
     asked: Duration,
+    /// Why the last question failed, while an older answer stands.
+    failure: Option<ResolveError>,
 }
 
 /// A name whose answer is worth telling the operator.
@@ -108,6 +110,22 @@ impl Names {
         self.resolve_all(due).await.0
     }
 
+    /// Asks the Site's resolvers as if for the first time; no session sees the answer.
+    pub(crate) async fn probe(&self, name: &str) -> Result<Resolved, ResolveError> {
+        let Some(resolver) = self.resolver() else { return Err(ResolveError::ServersFailed) };
+        resolver.resolve(name).await
+    }
+
+    /// What is known of a name now: its addresses, and why they may be old or missing. `None` before it was asked for.
+    pub(crate) fn known(&self, name: &str) -> Option<(BTreeSet<IpAddr>, Option<ResolveError>)> {
+        let kept = self.lock();
+        let kept = kept.get(name)?;
+        Some(match &kept.answer {
+            Ok(addresses) => (addresses.clone(), kept.failure),
+            Err(error) => (BTreeSet::new(), Some(*error)),
+        })
+    }
+
     async fn ask(&self, name: &str) -> Result<BTreeSet<IpAddr>, ResolveError> {
         let Some(resolver) = self.resolver() else { return Err(ResolveError::ServersFailed) };
         let outcome = resolver.resolve(name).await;
@@ -124,12 +142,14 @@ impl Names {
         let entry = match (outcome, lingering) {
             (Ok(resolved), _) => {
                 let ttl = resolved.ttl.clamp(MIN_TTL, MAX_TTL);
-                Kept { answer: Ok(resolved.addresses), until: now + ttl, answered: now, asked: now }
+                Kept { answer: Ok(resolved.addresses), until: now + ttl, answered: now, asked: now, failure: None }
             }
-            (Err(ResolveError::NoAnswer | ResolveError::ServersFailed), Some(old)) => {
-                Kept { until: now + MIN_TTL, asked: now, ..old }
+            (Err(error @ (ResolveError::NoAnswer | ResolveError::ServersFailed)), Some(old)) => {
+                Kept { until: now + MIN_TTL, asked: now, failure: Some(error), ..old }
             }
-            (Err(error), _) => Kept { answer: Err(error), until: now + NEGATIVE_TTL, answered: now, asked: now },
+            (Err(error), _) => {
+                Kept { answer: Err(error), until: now + NEGATIVE_TTL, answered: now, asked: now, failure: None }
+            }
         };
         let answer = entry.answer.clone();
         if kept.len() < MAX_NAMES || kept.contains_key(name) {

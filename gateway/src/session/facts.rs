@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use engine::claims::Claims;
-use protocol::message::SessionFacts;
+use protocol::message::{ClientFacts, SessionFacts};
 use serde_json::{Map, Value};
 use time::{OffsetDateTime, UtcOffset, format_description::BorrowedFormatItem, macros::format_description};
 
@@ -51,6 +51,7 @@ impl LiveSession {
             since: self.connected.unix_timestamp(),
             expires: inner.tokens.entitlement_expires().unix_timestamp(),
             entitlements: inner.entitlement_names.clone(),
+            client: Box::new(client(&inner.tokens.device_claims())),
         })
     }
 
@@ -76,8 +77,22 @@ impl Inner {
     }
 }
 
+/// What lists show of a device. It is the device that says it, so each text is cut to a length.
+fn client(device: &Map<String, Value>) -> ClientFacts {
+    let os = |name: &str| device.get("os").and_then(|os| os.get(name));
+    let text = |value: Option<&Value>| value?.as_str().map(|text| text.chars().take(MAX_FACT_CHARS).collect());
+    ClientFacts {
+        hostname: text(os("hostname")),
+        os_family: text(os("family")),
+        os_name: text(os("name")),
+        os_parent: text(os("parent")),
+        version: text(device.get("clientVersion")),
+        kind: text(device.get("clientType")),
+    }
+}
+
 /// System claims (D 9.3).
-fn system(source: IpAddr, connected: OffsetDateTime) -> Map<String, Value> {
+pub(super) fn system(source: IpAddr, connected: OffsetDateTime) -> Map<String, Value> {
     let mut system = Map::new();
     system.insert("clientSrcIP".to_owned(), source.to_string().into());
     if let Ok(text) = connected.to_offset(UtcOffset::UTC).format(CONNECT_TIME) {
@@ -96,6 +111,9 @@ fn opened(gateway: &Gateway, sealed: Option<&str>) -> Map<String, Value> {
         Map::new()
     })
 }
+
+/// Enough to tell devices apart in a list.
+const MAX_FACT_CHARS: usize = 128;
 
 const CONNECT_TIME: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");

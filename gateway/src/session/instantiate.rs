@@ -232,7 +232,15 @@ fn type_of(kind: ScriptKind) -> EntitlementScriptType {
 }
 
 fn described(problem: &Problem) -> Map<String, Value> {
-    let text = match &problem.kind {
+    [("rule_name", problem.rule.to_string()), ("problem", problem_text(&problem.kind))]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), Value::from(value)))
+        .collect()
+}
+
+/// What is wrong, in plain language.
+pub(super) fn problem_text(kind: &ProblemKind) -> String {
+    match kind {
         ProblemKind::ScriptMissing(name) => format!("script `{name}` does not exist or is of another type"),
         ProblemKind::ScriptFailed(failure) => failure.to_string(),
         ProblemKind::BadAnswer { script, answer } => format!("script `{script}` answered `{}`", short(answer)),
@@ -241,11 +249,7 @@ fn described(problem: &Problem) -> Map<String, Value> {
         ProblemKind::NotResolved(host) => format!("`{}` is not resolved by this version", short(host)),
         ProblemKind::HttpNotEnforced => "HTTP rules are not enforced by this version and permit nothing".to_owned(),
         ProblemKind::TooManyRules => "more rules than a session may have".to_owned(),
-    };
-    [("rule_name", problem.rule.to_string()), ("problem", text)]
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), Value::from(value)))
-        .collect()
+    }
 }
 
 fn short(text: &str) -> String {

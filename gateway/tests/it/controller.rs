@@ -17,8 +17,9 @@ use protocol::{
     carrier::{SharedCarrier, Stream},
     frame::{MAX_MESSAGE, read_frame, write_frame},
     message::{
-        AdminMessage, Answer, ChainedRecord, Change, ConfigObject, ControllerRequest, Enrolled, GatewayEndpoint,
-        Report, ReportAck, SessionFacts, Snapshot, WatchAck, WatchEvent, WireRevocation,
+        AdminMessage, Answer, Asked, ChainedRecord, Change, ConfigObject, ControllerRequest, Enrolled, GatewayAnswer,
+        GatewayEndpoint, MAX_ANSWER, Question, Report, ReportAck, SessionFacts, Snapshot, Told, WatchAck, WatchEvent,
+        WireRevocation,
     },
     object::ObjectKind,
     quic::{CONTROLLER_ALPN, Limits, Listener, QuicError},
@@ -57,6 +58,8 @@ struct State {
     records: watch::Sender<Vec<ChainedRecord>>,
     sessions: watch::Sender<Vec<SessionFacts>>,
     messages: watch::Sender<Vec<AdminMessage>>,
+    questions: broadcast::Sender<Question>,
+    answers: broadcast::Sender<GatewayAnswer>,
 }
 
 struct Store {
@@ -80,6 +83,8 @@ impl Controller {
             records: watch::Sender::new(Vec::new()),
             sessions: watch::Sender::new(Vec::new()),
             messages: watch::Sender::new(Vec::new()),
+            questions: broadcast::Sender::new(64),
+            answers: broadcast::Sender::new(64),
         };
         let address = (Ipv4Addr::LOCALHOST, 0).into();
         let controller = Self { facts: Arc::new(facts), address, state: Arc::new(state), running: Mutex::new(None) };
@@ -242,6 +247,18 @@ impl Controller {
         found.iter().find(|message| wanted(message)).unwrap().clone()
     }
 
+    /// Asks the gateway, once it lets itself be asked.
+    pub async fn ask(&self, question: Question) -> GatewayAnswer {
+        let mut answers = self.state.answers.subscribe();
+        let asking = async {
+            while self.state.questions.send(question.clone()).is_err() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            answers.recv().await.unwrap()
+        };
+        tokio::time::timeout(Duration::from_secs(20), asking).await.expect("the gateway answers")
+    }
+
     /// Waits until the reported sessions are as wanted.
     pub async fn sessions(&self, wanted: impl Fn(&[SessionFacts]) -> bool) {
         let mut sessions = self.state.sessions.subscribe();
@@ -279,6 +296,7 @@ async fn serve(carrier: SharedCarrier, facts: Arc<Facts>, state: Arc<State>) {
                 }
                 ControllerRequest::Watch(_) => watch_stream(stream, &facts, &state).await,
                 ControllerRequest::Report => report_stream(stream, &state).await,
+                ControllerRequest::Questions => question_stream(stream, &state).await,
                 _ => panic!("no gateway asks this"),
             }
         });
@@ -337,5 +355,18 @@ async fn report_stream(mut stream: Stream, state: &State) {
         if write_frame(&mut stream.send, &ReportAck { audit_position }).await.is_err() {
             return;
         }
+    }
+}
+
+async fn question_stream(mut stream: Stream, state: &State) {
+    let mut questions = state.questions.subscribe();
+    for number in 1.. {
+        let question = questions.recv().await.unwrap();
+        if write_frame(&mut stream.send, &Asked { number, question }).await.is_err() {
+            return;
+        }
+        let Ok(told) = read_frame::<Told, _>(&mut stream.receive, MAX_ANSWER).await else { return };
+        assert_eq!(told.number, number);
+        let _ = state.answers.send(told.answer);
     }
 }

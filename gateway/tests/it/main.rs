@@ -18,6 +18,7 @@ mod admission;
 mod conditions;
 mod cuts;
 mod flows;
+mod questions;
 mod records;
 mod resilience;
 mod scripts;
