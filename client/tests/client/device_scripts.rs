@@ -164,10 +164,11 @@ async fn a_file_that_was_tampered_with_is_not_run_and_fetched_again() {
     let user = User::start(&world, 1, hasty).await;
     world.reported("disk", Some("encrypted")).await;
     let file = user.dir.path().join("device-scripts").join(&checksum);
-    fs::remove_file(&file).unwrap();
-    fs::write(&file, "echo forged").unwrap();
+    let forged = user.dir.path().join("forged");
+    fs::write(&forged, "echo forged").unwrap();
+    fs::rename(&forged, &file).unwrap();
     world.logged("download", 2).await;
-    world.logged("renew", 1).await;
+    world.logged("present again", 1).await;
     world.reported("disk", Some("encrypted")).await;
     assert_eq!(fs::read_to_string(&file).unwrap(), "echo encrypted");
 }
