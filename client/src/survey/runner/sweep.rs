@@ -17,9 +17,8 @@ use rustix::{
 pub(super) fn kill_descendants(patience: Duration) -> bool {
     let deadline = Instant::now() + patience;
     loop {
-        match bury() {
-            Err(Errno::CHILD) => return true,
-            Ok(()) | Err(_) => {}
+        if bury() == Err(Errno::CHILD) {
+            return true;
         }
         for pid in descendants() {
             // It may have ended by itself.
