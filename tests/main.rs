@@ -16,6 +16,8 @@ mod ctl;
 #[cfg(test)]
 mod dev;
 #[cfg(test)]
+mod device_scripts;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod remedies;

@@ -184,6 +184,17 @@ pub fn start_client(
     password: &str,
     destinations: &[String],
 ) -> Process {
+    start_client_with(dir, controller, (username, password), destinations, &[])
+}
+
+/// As [`start_client`], with more arguments.
+pub fn start_client_with(
+    dir: &Path,
+    controller: &Controller,
+    (username, password): (&str, &str),
+    destinations: &[String],
+    more: &[&str],
+) -> Process {
     let password_file = dir.join(format!("{username}-password"));
     std::fs::write(&password_file, password).unwrap();
     let ready = dir.join(format!("{username}.json"));
@@ -209,6 +220,7 @@ pub fn start_client(
     for forward in &forwards {
         args.extend([&"--forward" as &dyn AsRef<OsStr>, forward]);
     }
+    args.extend(more.iter().map(|argument| argument as &dyn AsRef<OsStr>));
     Process::start(dir, username, &args)
 }
 

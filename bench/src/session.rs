@@ -10,7 +10,7 @@ use protocol::{
     frame::{MAX_TOKENS_MESSAGE, read_frame, write_frame},
     message::{
         Answer, Authenticate, Authenticated, Authorized, ControlDown, ControlUp, ControllerRequest, FlowAnswer,
-        GatewayRequest, Present, SignedToken, SiteGrant, TargetHost, Transport,
+        GatewayRequest, Present, Renewed, SiteGrant, TargetHost, Transport,
     },
     quic::{CONTROLLER_ALPN, Dialer, GATEWAY_ALPN, Limits},
     tls::{self, AuthorityPin, CONTROLLER_NAME, Identity},
@@ -83,8 +83,8 @@ impl Session {
     /// Renews the claims token.
     pub async fn renew(&mut self) -> Result<()> {
         let request = ControllerRequest::RenewClaims { claims_token: self.claims.clone() };
-        let renewed: SignedToken = ask(&self.carrier, &request).await?;
-        self.claims = renewed.token;
+        let renewed: Renewed = ask(&self.carrier, &request).await?;
+        self.claims = renewed.claims.token;
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! The one binary `portcullis`: every role, the administrator's tool, and the hidden worker that runs scripts.
+//! The one binary `portcullis`: every role, the administrator's tool, and the hidden processes that run scripts.
 //!
 //! This crate reads arguments, files and the environment, starts what the other crates offer and prints what happens.
 //! It decides nothing about access.
@@ -28,6 +28,10 @@ fn main() -> ExitCode {
     #[cfg(any(feature = "controller", feature = "gateway", feature = "script"))]
     if std::env::args_os().nth(1).is_some_and(|argument| argument == process::WORKER_ARGUMENT) {
         return sandbox::worker_main();
+    }
+    #[cfg(feature = "client")]
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == process::DEVICE_SCRIPT_ARGUMENT) {
+        return client::script_runner_main();
     }
     let cli = Cli::parse();
     let output = cli.command.output();

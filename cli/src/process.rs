@@ -25,6 +25,18 @@ pub(crate) fn worker_command() -> anyhow::Result<sandbox::WorkerCommand> {
     Ok(sandbox::WorkerCommand { program, args: vec![WORKER_ARGUMENT.into()] })
 }
 
+/// First argument that makes this binary the process that runs a device script.
+#[cfg(feature = "client")]
+pub(crate) const DEVICE_SCRIPT_ARGUMENT: &str = "device-script-runner";
+
+/// How processes that run device scripts are started: this binary again.
+#[cfg(feature = "client")]
+pub(crate) fn device_script_command() -> anyhow::Result<client::RunnerCommand> {
+    let program =
+        std::env::current_exe().context("could not find out where this program is, which device scripts need")?;
+    Ok(client::RunnerCommand { program, args: vec![DEVICE_SCRIPT_ARGUMENT.to_owned()] })
+}
+
 /// Listens for SIGINT and SIGTERM from now on; the future ends when the first arrives.
 #[cfg(any(feature = "controller", feature = "gateway", feature = "client"))]
 pub(crate) fn shutdown() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {

@@ -4,6 +4,7 @@
 //! missing claim is `undefined` to a policy, a guessed one would be wrong. The environment is read here and nowhere else.
 
 use std::{
+    ffi::OsString,
     fs,
     io::{ErrorKind, Write as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -15,7 +16,7 @@ use engine::id::DeviceId;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::err::ClientError;
+use crate::{err::ClientError, survey};
 
 /// The device id kept in the data directory; a new one when there is none.
 pub(crate) fn device_id(data_dir: &Path) -> Result<DeviceId, ClientError> {
@@ -48,12 +49,19 @@ pub(crate) fn collect() -> Map<String, Value> {
     os.insert("family".to_owned(), Value::from("linux"));
     os.insert("platform".to_owned(), Value::from(platform(std::env::consts::ARCH)));
     os.insert("type".to_owned(), Value::from("desktop"));
+    // A distribution may name several it is like; the closest comes first.
+    if let Some(parent) = release_value(&release, "ID_LIKE").and_then(|like| first_word(&like)) {
+        os.insert("parent".to_owned(), Value::from(parent));
+    }
     if let Some(hostname) = hostname() {
         os.insert("hostname".to_owned(), Value::from(hostname));
     }
     let mut claims = Map::new();
     claims.insert("os".to_owned(), Value::Object(os));
-    claims.insert("isUserAdmin".to_owned(), Value::from(rustix::process::geteuid().is_root()));
+    claims.insert("isUserAdmin".to_owned(), Value::from(is_admin()));
+    if let Some(enabled) = firewall() {
+        claims.insert("isFirewallEnabled".to_owned(), Value::from(enabled));
+    }
     claims.insert("clientType".to_owned(), Value::from("headless"));
     claims.insert("clientVersion".to_owned(), Value::from(env!("CARGO_PKG_VERSION")));
     claims.insert("clientIPs".to_owned(), json!(local_addresses()));
@@ -61,6 +69,50 @@ pub(crate) fn collect() -> Map<String, Value> {
         claims.insert("language".to_owned(), Value::from(language));
     }
     claims
+}
+
+/// The environment of device scripts: where programs are, where the user lives, and a language whose texts do not change.
+pub(crate) fn script_environment() -> Vec<(&'static str, OsString)> {
+    let own = ["HOME", "USER", "LOGNAME"];
+    let own = own.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+    let fixed = [("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), ("LANG", "C.UTF-8")];
+    fixed.into_iter().map(|(name, value)| (name, OsString::from(value))).chain(own).collect()
+}
+
+/// Whether the user is root, or of a group that may become root on the usual distributions.
+fn is_admin() -> bool {
+    if rustix::process::geteuid().is_root() {
+        return true;
+    }
+    let mut own: Vec<u32> =
+        rustix::process::getgroups().unwrap_or_default().iter().map(|group| group.as_raw()).collect();
+    own.push(rustix::process::getegid().as_raw());
+    let groups = fs::read_to_string("/etc/group").unwrap_or_default();
+    admin_groups(&groups).iter().any(|group| own.contains(group))
+}
+
+fn admin_groups(groups: &str) -> Vec<u32> {
+    let number = |line: &str| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        ["sudo", "wheel", "admin"].contains(&name).then(|| fields.nth(1)?.parse().ok()).flatten()
+    };
+    groups.lines().filter_map(number).collect()
+}
+
+/// Whether a firewall is on, when that can be seen without being root. That none can be seen does not mean that none is
+/// there: rules of the kernel itself are root's to read.
+fn firewall() -> Option<bool> {
+    let settings = fs::read_to_string("/etc/ufw/ufw.conf").unwrap_or_default();
+    (ufw_enabled(&settings) || survey::is_active("firewalld")).then_some(true)
+}
+
+fn ufw_enabled(settings: &str) -> bool {
+    settings.lines().any(|line| line.trim().eq_ignore_ascii_case("ENABLED=yes"))
+}
+
+fn first_word(text: &str) -> Option<String> {
+    text.split_whitespace().next().map(str::to_owned)
 }
 
 fn language() -> Option<String> {
@@ -129,6 +181,10 @@ fn v6_addresses(table: &str) -> Vec<Ipv6Addr> {
     table.lines().filter_map(parse).filter(reachable).collect()
 }
 
+/// Names that claims found out on demand may not take, whether or not this system can answer them.
+pub(crate) const BUILT_IN: [&str; 8] =
+    ["os", "isUserAdmin", "isFirewallEnabled", "language", "clientType", "clientVersion", "clientIPs", "profileName"];
+
 const DEVICE_ID_FILE: &str = "device-id";
 
 const MAX_ADDRESSES: usize = 64;
@@ -154,6 +210,19 @@ mod tests {
             claims["os"]["name"].is_string() && claims["isUserAdmin"].is_boolean() && claims["clientIPs"].is_array()
         );
         assert_eq!(collect(), claims);
+    }
+
+    #[test]
+    fn admins_and_firewalls_are_read_from_the_systems_files() {
+        assert_eq!(admin_groups("root:x:0:\nsudo:x:27:ana\nwheel:x:10:\nsudoers:x:5:\nadmin:x:no:\n"), [27, 10]);
+        assert!(
+            ufw_enabled("# comment\nENABLED=yes\n") && !ufw_enabled("#ENABLED=yes\nENABLED=no\n") && !ufw_enabled("")
+        );
+    }
+
+    #[test]
+    fn every_built_in_claim_has_a_protected_name() {
+        assert!(collect().keys().all(|name| BUILT_IN.contains(&name.as_str())));
     }
 
     #[test]

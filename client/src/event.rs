@@ -122,6 +122,20 @@ pub enum ClientEvent {
         /// What to do.
         message: String,
     },
+    /// A device claim has no value.
+    DeviceClaimMissing {
+        /// The claim.
+        claim: String,
+        /// What it is about: the script, file, process or service.
+        subject: String,
+        /// Why.
+        message: String,
+    },
+    /// A device claim changes nearly every time and is reported only now and then.
+    DeviceClaimRestless {
+        /// The claim.
+        claim: String,
+    },
     /// Tokens end at an announced time.
     EndAnnounced {
         /// When (RFC 3339).
@@ -183,6 +197,8 @@ impl ClientEvent {
             Self::Denied { .. } => "denied",
             Self::Cut { .. } => "cut",
             Self::AccessEnded { .. } => "access-ended",
+            Self::DeviceClaimMissing { .. } => "device-claim-missing",
+            Self::DeviceClaimRestless { .. } => "device-claim-restless",
             Self::EndAnnounced { .. } => "end-announced",
             Self::Renewed { .. } => "renewed",
             Self::RenewalFailed { .. } => "renewal-failed",
@@ -249,6 +265,14 @@ impl fmt::Display for ClientEvent {
             Self::Denied { flow, message, .. } => write!(f, "Connection to {flow} was refused: {message}"),
             Self::Cut { flow } => write!(f, "Connection to {flow} was ended because access to it ended"),
             Self::AccessEnded { site_name, message, .. } => write!(f, "Access to {site_name} ended: {message}"),
+            Self::DeviceClaimMissing { claim, subject, message } => {
+                write!(f, "Device claim `{claim}` ({subject}) has no value: {message}")
+            }
+            Self::DeviceClaimRestless { claim } => write!(
+                f,
+                "Device claim `{claim}` changes nearly every time it is looked at, so its changes are reported only now \
+                 and then; tell your administrator"
+            ),
             Self::EndAnnounced { at, sign_in: true, reason } => {
                 write!(f, "Access ends at {at} unless you sign in again: {reason}")
             }

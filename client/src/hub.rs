@@ -13,6 +13,7 @@ use crate::{
     link::Link,
     profile::Profile,
     status::{Board, PastEvent},
+    survey::Surveyor,
 };
 
 /// What all parts of a running client share.
@@ -21,6 +22,8 @@ pub(crate) struct Hub {
     pub(crate) username: String,
     pub(crate) dialers: Dialers,
     pub(crate) board: Board,
+    /// What sessions find out about the device with; has no list yet.
+    pub(crate) surveyor: Surveyor,
     events: mpsc::Sender<ClientEvent>,
     commands: mpsc::Sender<Command>,
     links: Mutex<Arc<[Arc<Link>]>>,
@@ -54,11 +57,12 @@ impl Hub {
         profile: Profile,
         username: String,
         dialers: Dialers,
-        events: mpsc::Sender<ClientEvent>,
-        commands: mpsc::Sender<Command>,
+        surveyor: Surveyor,
+        channels: (mpsc::Sender<ClientEvent>, mpsc::Sender<Command>),
     ) -> Self {
+        let (events, commands) = channels;
         let board = Board::new(&username, &profile.provider);
-        Self { profile, username, dialers, board, events, commands, links: Mutex::new(Arc::from([])) }
+        Self { profile, username, dialers, board, surveyor, events, commands, links: Mutex::new(Arc::from([])) }
     }
 
     /// Shows an event. A reader that does not keep up misses it; the status still has it.

@@ -2,13 +2,12 @@
 //!
 //! [`run`] is one signed-in session from start to end. It authenticates at a controller with a key made in memory, asks
 //! what it may do, keeps one gateway connection per Site, and offers SOCKS5 and port forwards to local programs. It
-//! renews its tokens while flows go on. A local control socket answers [`status`], [`renew`], [`answer`] and [`sign_out`].
+//! renews its tokens while flows go on, and it looks at its device again and again: built-in claims, and device scripts that
+//! run in processes of their own. A local control socket answers [`status`], [`renew`], [`answer`] and [`sign_out`].
 //!
 //! The client decides nothing: what is allowed is the gateway's answer, flow by flow. It never keeps a password beyond
 //! the sign-in it was given for, never writes a token or key to disk, and trusts the profile's authority and no other.
 //! A flow that the gateway cuts ends with a reset on the local connection, never as if it had ended by itself.
-
-#![forbid(unsafe_code)]
 
 mod config;
 mod control;
@@ -29,9 +28,10 @@ mod run;
 mod session;
 mod socks;
 mod status;
+mod survey;
 mod udp;
 
-pub use config::ClientConfig;
+pub use config::{ClientConfig, DeviceScriptMode, DeviceScripts, RunnerCommand};
 pub use control::{ControlError, answer, renew, sign_out, status};
 pub use err::ClientError;
 pub use event::{ClientEvent, PasswordRequest, what};
@@ -39,6 +39,7 @@ pub use forward::{Forward, ForwardError};
 pub use profile::{Profile, ProfileError};
 pub use run::{Ended, run};
 pub use status::{
-    FlowState, FlowStatus, ListenerStatus, PastEvent, RemedyStatus, SiteState, SiteStatus, State, Status, TokenStatus,
-    UnmetCondition,
+    DeviceClaimStatus, FlowState, FlowStatus, ListenerStatus, PastEvent, RemedyStatus, SiteState, SiteStatus, State,
+    Status, TokenStatus, UnmetCondition,
 };
+pub use survey::script_runner_main;

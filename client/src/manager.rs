@@ -23,6 +23,7 @@ use crate::{
     link::{Grant, LinkHandle},
     session::{Due, Session, Setback, ends_sign_in, timestamp},
     status::{SiteState, SiteStatus, State},
+    survey::{Changes, Survey},
 };
 
 /// Runs one session.
@@ -40,7 +41,11 @@ pub(crate) struct Manager {
     ask_again: Option<Instant>,
     wanted: bool,
     not_before: Instant,
-    device_check: Instant,
+    /// When the device is looked at again.
+    next_survey: Instant,
+    /// The look that is being taken, if one is.
+    survey: JoinSet<Survey>,
+    changes: Changes,
     backoff: Backoff,
 }
 
@@ -50,6 +55,8 @@ pub(crate) struct SignOut(pub(crate) oneshot::Sender<()>);
 impl Manager {
     pub(crate) fn new(hub: Arc<Hub>, device: DeviceId, session: Session) -> Self {
         let now = Instant::now();
+        let interval = session.surveyor().interval();
+        let changes = Changes::new(session.reported().clone(), interval * RESTLESS_INTERVALS);
         Self {
             hub,
             device,
@@ -62,7 +69,9 @@ impl Manager {
             ask_again: None,
             wanted: false,
             not_before: now,
-            device_check: now + DEVICE_INTERVAL,
+            next_survey: now + interval,
+            survey: JoinSet::new(),
+            changes,
             backoff: Backoff::new(Duration::from_secs(5), Duration::from_secs(60)),
         }
     }
@@ -86,6 +95,7 @@ impl Manager {
                 },
                 answer = answered(&mut self.password) => self.take_password(answer).await,
                 () = tokio::time::sleep(pause) => {}
+                Some(found) = self.survey.join_next() => self.take_survey(found.ok()),
                 Some(_) = self.tasks.join_next() => self.retired.retain(|link| !link.is_over()),
             }
             self.look().await;
@@ -119,9 +129,12 @@ impl Manager {
             }
             return;
         }
-        if self.device_check <= Instant::now() {
-            self.device_check = Instant::now() + DEVICE_INTERVAL;
-            self.wanted |= self.session.device_changed();
+        if self.next_survey <= Instant::now() {
+            self.next_survey = Instant::now() + self.session.surveyor().interval();
+            if self.survey.is_empty() {
+                let surveyor = self.session.surveyor().clone();
+                self.survey.spawn(async move { surveyor.survey().await });
+            }
         }
         match self.session.due() {
             Due::SignIn(at) if at <= OffsetDateTime::now_utc() => {
@@ -145,7 +158,29 @@ impl Manager {
         let (Due::Renew(due) | Due::SignIn(due)) = self.session.due();
         let due = Duration::try_from(due - OffsetDateTime::now_utc()).unwrap_or(Duration::ZERO);
         let renewal = if self.wanted { until(self.not_before) } else { due.max(until(self.not_before)) };
-        renewal.min(until(self.device_check)).min(LONGEST_SLEEP)
+        renewal.min(until(self.next_survey)).min(LONGEST_SLEEP)
+    }
+
+    /// Compares what was found with what was reported. Without an answer to the list of now, the next look tells.
+    fn take_survey(&mut self, found: Option<Survey>) {
+        let Some(claims) = found.and_then(|found| self.session.take_survey(&self.hub, found)) else { return };
+        for claim in self.changes.note(&claims) {
+            tracing::warn!(claim, "Device claim changes nearly every time and is reported only now and then");
+            self.hub.tell(ClientEvent::DeviceClaimRestless { claim });
+        }
+        let incomplete = !self.session.surveyor().missing().is_empty();
+        self.wanted |= self.changes.wants_renewal(self.session.reported(), incomplete, Instant::now());
+        self.publish_device();
+    }
+
+    fn publish_device(&self) {
+        let rows = self.session.found().rows.iter().cloned();
+        let rows = rows.map(|mut row| {
+            row.restless = self.changes.is_restless(&row.claim);
+            row
+        });
+        let rows = rows.collect();
+        self.hub.board.update(|status| status.device_claims = rows);
     }
 
     async fn renew_for_user(&mut self, reply: Option<oneshot::Sender<Result<(), Refusal>>>) {
@@ -270,6 +305,10 @@ impl Manager {
         }
         self.retired.append(&mut self.links);
         self.session = session;
+        let floor = self.session.surveyor().interval() * RESTLESS_INTERVALS;
+        self.changes = Changes::new(self.session.reported().clone(), floor);
+        // What is being looked for belongs to the list of the old session.
+        self.survey = JoinSet::new();
         self.must_sign_in = false;
         self.wanted = false;
         self.not_before = Instant::now() + RENEWAL_FLOOR;
@@ -326,6 +365,7 @@ impl Manager {
     }
 
     fn publish_status(&self) {
+        self.publish_device();
         let sites = &self.session.sites;
         self.hub.board.update(|status| {
             status.state = State::Connecting;
@@ -365,8 +405,8 @@ fn rfc3339(at: OffsetDateTime) -> String {
     at.format(&Rfc3339).unwrap_or_else(|_| at.unix_timestamp().to_string())
 }
 
-/// Device claims are collected again this often (D 4).
-const DEVICE_INTERVAL: Duration = Duration::from_secs(300);
+/// A claim that changes nearly every time is reported by itself only every so many looks.
+const RESTLESS_INTERVALS: u32 = 6;
 
 /// Renewals by themselves are at least this far apart, however many gateways ask for one.
 const RENEWAL_FLOOR: Duration = Duration::from_secs(5);

@@ -18,6 +18,7 @@ use crate::{
     listen::Listeners,
     manager::{Manager, SignOut},
     session::Session,
+    survey::Surveyor,
 };
 
 /// How a session ended that had begun, or was not wanted any more.
@@ -47,7 +48,9 @@ pub async fn run(
     let listeners = Listeners::bind(&config).await?;
     let (command_sender, mut commands) = mpsc::channel(QUEUED_COMMANDS);
     let dialers = Dialers::new(config.dial_overrides);
-    let hub = Arc::new(Hub::new(config.profile, config.username, dialers, events, command_sender));
+    let surveyor = Surveyor::new(config.device_scripts, &config.data_dir);
+    let channels = (events, command_sender);
+    let hub = Arc::new(Hub::new(config.profile, config.username, dialers, surveyor, channels));
     let mut tasks = JoinSet::new();
     tasks.spawn(control.serve(hub.clone()));
     let session = tokio::select! {

@@ -6,8 +6,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use engine::{dn::DistinguishedName, id::DeviceId, token::TokenKind};
 use protocol::{
     message::{
-        Authenticate, Authenticated, Authorized, ControllerRequest, Done, Refusal, RemedyAnswer, RemedyOffer,
-        SignedToken, SiteGrant,
+        Authenticate, Authenticated, Authorized, ControllerRequest, DeviceScriptFile, Done, Refusal, RemedyAnswer,
+        RemedyOffer, Renewed, SignedToken, SiteGrant,
     },
     quic::{CONTROLLER_ALPN, GATEWAY_ALPN},
     tls::{Identity, client_config},
@@ -22,8 +22,10 @@ use crate::{
     controller::{Controller, RequestError},
     device,
     err::ClientError,
+    event::ClientEvent,
     hub::Hub,
     status::TokenStatus,
+    survey::{Failure, Survey, Surveyor},
 };
 
 /// A signed-in session.
@@ -34,7 +36,10 @@ pub(crate) struct Session {
     controller_tls: rustls::ClientConfig,
     claims: Held,
     device: Option<Held>,
+    /// Device claims as reported last.
     device_claims: Map<String, Value>,
+    surveyor: Surveyor,
+    found: Survey,
     pub(crate) sites: Vec<(SiteGrant, Held)>,
     pub(crate) policies: Vec<String>,
     sign_in_ends: OffsetDateTime,
@@ -85,11 +90,15 @@ impl Session {
             claims,
             device: None,
             device_claims: Map::new(),
+            surveyor: hub.surveyor.clone(),
+            found: Survey::default(),
             sites: Vec::new(),
             policies: Vec::new(),
             sign_in_ends: timestamp(authenticated.sign_in_ends),
         };
         let controller = Controller::connect(hub, &session.controller_tls).await?;
+        session.surveyor.update(authenticated.on_demand);
+        session.look_again(hub, &controller).await;
         let outcome = session.fetch_grants(hub, &controller).await;
         match outcome {
             Ok(()) => Ok(session),
@@ -108,12 +117,15 @@ impl Session {
         let controller =
             Controller::connect(hub, &self.controller_tls).await.map_err(|error| Setback::later(&error))?;
         let request = ControllerRequest::RenewClaims { claims_token: self.claims.text() };
-        let token: SignedToken = match controller.ask(request).await {
-            Ok(token) => token,
+        let renewed: Renewed = match controller.ask(request).await {
+            Ok(renewed) => renewed,
             Err(RequestError::Refused(refusal)) => return Err(Setback::of_refusal(refusal)),
             Err(error) => return Err(Setback::later(&controller.explain(hub, error))),
         };
-        self.claims = Held { token, received: OffsetDateTime::now_utc() };
+        self.claims = Held { token: renewed.claims, received: OffsetDateTime::now_utc() };
+        if self.surveyor.update(renewed.on_demand) || !self.surveyor.missing().is_empty() {
+            self.look_again(hub, &controller).await;
+        }
         match self.fetch_grants(hub, &controller).await {
             Ok(()) => Ok(()),
             Err(GrantError::Nothing(message)) => {
@@ -163,9 +175,60 @@ impl Session {
         (self.claims.text(), self.device.as_ref().map(Held::text))
     }
 
-    /// Whether the device would report something else by now.
-    pub(crate) fn device_changed(&self) -> bool {
-        device::collect() != self.device_claims
+    /// What finds out about the device.
+    pub(crate) fn surveyor(&self) -> &Surveyor {
+        &self.surveyor
+    }
+
+    /// Takes in what was found out about the device; answers all device claims as of now, or nothing when the list has
+    /// changed meanwhile.
+    pub(crate) fn take_survey(&mut self, hub: &Hub, found: Survey) -> Option<Map<String, Value>> {
+        if !self.surveyor.is_current(&found) {
+            return None;
+        }
+        for row in &found.rows {
+            let Some(message) = &row.problem else { continue };
+            let known =
+                self.found.rows.iter().any(|old| old.claim == row.claim && old.problem.as_ref() == Some(message));
+            if !known {
+                tracing::warn!(claim = row.claim, problem = message, "Device claim has no value");
+                let (claim, subject, message) = (row.claim.clone(), row.subject.clone(), message.clone());
+                hub.tell(ClientEvent::DeviceClaimMissing { claim, subject, message });
+            }
+        }
+        self.found = found;
+        Some(self.found.claims())
+    }
+
+    /// Device claims as reported last.
+    pub(crate) fn reported(&self) -> &Map<String, Value> {
+        &self.device_claims
+    }
+
+    /// What was found out on demand.
+    pub(crate) fn found(&self) -> &Survey {
+        &self.found
+    }
+
+    /// Fetches the scripts that are not here yet and runs everything. A script that cannot be had costs its claim only.
+    async fn look_again(&mut self, hub: &Hub, controller: &Controller) {
+        for checksum in self.surveyor.missing() {
+            let (claims_token, sha256) = (self.claims.text(), checksum.to_string());
+            let answer = controller.ask(ControllerRequest::DownloadDeviceScript { claims_token, sha256 }).await;
+            let lost = matches!(answer, Err(RequestError::Lost(_)));
+            let file = match answer {
+                Ok(DeviceScriptFile { file }) => {
+                    STANDARD.decode(file).map_err(|error| Failure::NotFetched(error.to_string()))
+                }
+                Err(error) => Err(Failure::NotFetched(controller.explain(hub, error).to_string())),
+            };
+            self.surveyor.fetched(checksum, file);
+            if lost {
+                break;
+            }
+        }
+        let found = self.surveyor.survey().await;
+        self.take_survey(hub, found);
     }
 
     /// What is due next.
@@ -200,7 +263,7 @@ impl Session {
 
     async fn fetch_grants(&mut self, hub: &Hub, controller: &Controller) -> Result<(), GrantError> {
         let explain = |error| GrantError::Client(controller.explain(hub, error));
-        let device = device::collect();
+        let device = self.found.claims();
         let request = ControllerRequest::ReportDevice { claims_token: self.claims.text(), device: device.clone() };
         let token: SignedToken = controller.ask(request).await.map_err(explain)?;
         self.device = Some(Held { token, received: OffsetDateTime::now_utc() });

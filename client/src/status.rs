@@ -34,6 +34,9 @@ pub struct Status {
     pub sites: Vec<SiteStatus>,
     /// Tokens at hand.
     pub tokens: Vec<TokenStatus>,
+    /// Device claims found out on demand, such as by device scripts. Their values are not shown.
+    #[serde(default)]
+    pub device_claims: Vec<DeviceClaimStatus>,
     /// How many connections are open.
     pub open_flows: usize,
     /// Connections, held ones first, at most [`MAX_FLOWS_SHOWN`].
@@ -156,6 +159,20 @@ pub struct TokenStatus {
     pub expires: OffsetDateTime,
 }
 
+/// A device claim that is found out on demand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeviceClaimStatus {
+    /// Its name.
+    pub claim: String,
+    /// What it is about: the script, file, process or service.
+    pub subject: String,
+    /// Why it has no value.
+    pub problem: Option<String>,
+    /// It changes nearly every time and is reported only now and then.
+    pub restless: bool,
+}
+
 /// A connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -223,6 +240,7 @@ impl Board {
             listeners: Vec::new(),
             sites: Vec::new(),
             tokens: Vec::new(),
+            device_claims: Vec::new(),
             open_flows: 0,
             flows: Vec::new(),
             events: Vec::new(),

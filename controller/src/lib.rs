@@ -12,6 +12,7 @@ pub mod authority;
 pub mod authorization;
 pub mod builtin;
 pub mod config;
+mod device_scripts;
 pub mod enrol;
 mod err;
 pub mod gateways;

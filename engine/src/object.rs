@@ -398,8 +398,27 @@ pub struct IdentityProvider {
     pub claim_mappings: Vec<ClaimMapping>,
     /// User-claim scripts that run at every authorization, in this order.
     pub user_scripts: Vec<UserScriptId>,
+    /// What devices of its users are asked for beside the built-in claims.
+    pub on_demand: Vec<OnDemandMapping>,
     /// Most devices one user may register.
     pub device_limit: u32,
+}
+
+/// One device claim that is found out by a command on the device (D 19).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OnDemandMapping {
+    /// Name of the device claim.
+    pub claim: String,
+    /// Platforms it is meant for.
+    pub platform: String,
+    /// What to do.
+    pub command: String,
+    /// Process, service or device script, by name.
+    pub name: Option<String>,
+    /// File.
+    pub path: Option<String>,
+    /// Arguments of a script.
+    pub args: Option<String>,
 }
 
 /// The kinds of identity provider this version signs users in with.

@@ -7,6 +7,7 @@
 //!   the flow is open, then raw bytes (TCP) or length-prefixed datagrams (UDP).
 
 mod admin;
+mod device;
 mod question;
 mod remedy;
 mod revocation;
@@ -24,6 +25,7 @@ use uuid::Uuid;
 use crate::object::ObjectKind;
 
 pub use admin::{AdminMessage, MessageCategory, MessageLevel};
+pub use device::{DeviceScriptFile, DeviceScriptRef, MAX_DEVICE_SCRIPT_BYTES, OnDemandClaim, Renewed};
 pub use question::{
     Asked, ClientFacts, EntitlementDetails, GatewayAnswer, MAX_ANSWER, Question, Resolution, RuleDetails,
     SessionDetails, Told,
@@ -45,6 +47,13 @@ pub enum ControllerRequest {
         /// As collected on the device.
         device: Map<String, Value>,
     },
+    /// Fetches a device script that the session's list names. Answer: [`DeviceScriptFile`].
+    DownloadDeviceScript {
+        /// The claims token.
+        claims_token: String,
+        /// SHA-256 of the file in hex, as the list has it.
+        sha256: String,
+    },
     /// Asks what the user may do. Answer: [`Authorized`].
     Authorize {
         /// The claims token.
@@ -52,7 +61,7 @@ pub enum ControllerRequest {
         /// The countersigned device claims.
         device_claims_token: Option<String>,
     },
-    /// Renews the claims token on proof of the session key. Answer: [`SignedToken`].
+    /// Renews the claims token on proof of the session key. Answer: [`Renewed`].
     RenewClaims {
         /// The claims token, still valid and unrevoked.
         claims_token: String,
@@ -142,6 +151,9 @@ pub struct Authenticated {
     pub sign_in_ends: i64,
     /// Text to show after sign-in.
     pub message_of_the_day: Option<String>,
+    /// What the client is to find out about its device.
+    #[serde(default)]
+    pub on_demand: Vec<OnDemandClaim>,
 }
 
 /// A signed token with what its holder may know of it without reading it.

@@ -8,6 +8,7 @@
 )]
 
 mod authority;
+mod device_scripts;
 mod flows;
 mod gateway;
 mod sessions;

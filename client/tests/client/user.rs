@@ -2,7 +2,9 @@
 
 use std::{io, net::SocketAddr, path::Path};
 
-use client::{ClientConfig, ClientError, ClientEvent, Ended, Profile, Status, run};
+use client::{
+    ClientConfig, ClientError, ClientEvent, DeviceScriptMode, DeviceScripts, Ended, Profile, RunnerCommand, Status, run,
+};
 use fast_socks5::client::{Config, Socks5Stream};
 use tempfile::TempDir;
 use tokio::{
@@ -37,7 +39,14 @@ pub fn config(world: &World, dir: &Path) -> ClientConfig {
         socks: Some(local()),
         forwards: Vec::new(),
         dial_overrides: [("controller.test:443".to_owned(), world.controller)].into(),
+        device_scripts: device_scripts(),
     }
+}
+
+/// Scripts run, whoever runs the tests.
+pub fn device_scripts() -> DeviceScripts {
+    let runner = RunnerCommand { program: env!("CARGO_BIN_EXE_device-script-runner").into(), args: Vec::new() };
+    DeviceScripts { mode: DeviceScriptMode::AlsoAsRoot, ..DeviceScripts::new(Some(runner)) }
 }
 
 impl User {

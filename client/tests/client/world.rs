@@ -2,11 +2,13 @@
 //! wait on.
 
 use std::{
+    collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use engine::{
     dn::{DistinguishedName, UserName},
     id::{ApplianceId, SessionId, SiteId, TokenId},
@@ -15,13 +17,14 @@ use protocol::{
     carrier::{SharedCarrier, Stream},
     frame::{MAX_TOKENS_MESSAGE, read_frame, write_frame},
     message::{
-        Answer, Authenticate, Authenticated, Authorized, ControlDown, ControllerRequest, Done, GatewayEndpoint,
-        Refusal, SignedToken, SiteGrant,
+        Answer, Authenticate, Authenticated, Authorized, ControlDown, ControllerRequest, DeviceScriptFile,
+        DeviceScriptRef, Done, GatewayEndpoint, OnDemandClaim, Refusal, Renewed, SignedToken, SiteGrant,
     },
     quic::{CONTROLLER_ALPN, GATEWAY_ALPN, Limits, Listener},
     tls::{self, CONTROLLER_NAME, ClientCertificates},
 };
 use serde::Serialize;
+use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use tokio::sync::{broadcast, watch};
 use uuid::Uuid;
@@ -49,6 +52,12 @@ pub struct Shared {
     grants: Mutex<Vec<(SiteId, String, Vec<GatewayEndpoint>)>>,
     /// What answers a renewal, when it is refused.
     pub refuse_renewal: Mutex<Option<Refusal>>,
+    /// What clients are to find out about their devices.
+    pub on_demand: Mutex<Vec<OnDemandClaim>>,
+    /// Files of device scripts, by checksum.
+    pub files: Mutex<BTreeMap<String, Vec<u8>>>,
+    /// Device claims of the last report.
+    pub reported: watch::Sender<Map<String, Value>>,
 }
 
 impl World {
@@ -63,6 +72,9 @@ impl World {
             connections: Mutex::new(Vec::new()),
             grants: Mutex::new(Vec::new()),
             refuse_renewal: Mutex::new(None),
+            on_demand: Mutex::new(Vec::new()),
+            files: Mutex::new(BTreeMap::new()),
+            reported: watch::Sender::new(Map::new()),
         });
         let identity = shared.authority.server(CONTROLLER_NAME, ApplianceId::new(Uuid::new_v4()));
         let tls =
@@ -88,6 +100,35 @@ impl World {
 
     pub fn lines(&self, prefix: &str) -> usize {
         self.shared.log.borrow().iter().filter(|line| line.starts_with(prefix)).count()
+    }
+
+    /// Has clients run a script for a claim from now on; answers its checksum.
+    pub fn add_script(&self, claim: &str, content: &str) -> String {
+        let digest = ring::digest::digest(&ring::digest::SHA256, content.as_bytes());
+        let sha256: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        self.shared.files.lock().unwrap().insert(sha256.clone(), content.as_bytes().to_vec());
+        let script = DeviceScriptRef { id: Uuid::new_v4(), filename: format!("{claim}.sh"), sha256: sha256.clone() };
+        let mut list = self.shared.on_demand.lock().unwrap();
+        list.retain(|asked| asked.claim != claim);
+        list.push(OnDemandClaim {
+            claim: claim.to_owned(),
+            platform: "desktop.linux.all".to_owned(),
+            command: "runScript".to_owned(),
+            name: Some(claim.to_owned()),
+            path: None,
+            args: Some("one 'two words'".to_owned()),
+            script: Some(script),
+        });
+        sha256
+    }
+
+    /// Waits until a device claim is reported so.
+    pub async fn reported(&self, claim: &str, value: Option<&str>) {
+        let mut reported = self.shared.reported.subscribe();
+        let as_wanted =
+            reported.wait_for(|claims| !claims.is_empty() && claims.get(claim).and_then(Value::as_str) == value);
+        let found = tokio::time::timeout(PATIENCE, as_wanted).await.map(|found| found.is_ok());
+        assert!(found.is_ok(), "`{claim}` is never {value:?}: {:?}", self.shared.reported.borrow().get(claim));
     }
 
     /// What every gateway sends on its control streams.
@@ -134,6 +175,7 @@ async fn answer(shared: &Shared, carrier: &SharedCarrier, mut stream: Stream) {
         ControllerRequest::Authenticate(request) => send(&mut stream, authenticate(shared, &request)).await,
         ControllerRequest::ReportDevice { device, .. } => {
             shared.note(format!("report {} {:?}", device["os"]["family"], carrier.peer()));
+            shared.reported.send_replace(device);
             send(&mut stream, Answer::Ok(shared.token("device"))).await;
         }
         ControllerRequest::Authorize { device_claims_token, .. } => {
@@ -143,7 +185,15 @@ async fn answer(shared: &Shared, carrier: &SharedCarrier, mut stream: Stream) {
         ControllerRequest::RenewClaims { .. } => {
             let refused = shared.refuse_renewal.lock().unwrap().clone();
             shared.note("renew".to_owned());
-            send(&mut stream, refused.map_or_else(|| Answer::Ok(shared.token("claims")), Answer::Refused)).await;
+            let renewed =
+                || Renewed { claims: shared.token("claims"), on_demand: shared.on_demand.lock().unwrap().clone() };
+            send(&mut stream, refused.map_or_else(|| Answer::Ok(renewed()), Answer::Refused)).await;
+        }
+        ControllerRequest::DownloadDeviceScript { sha256, .. } => {
+            shared.note(format!("download {sha256}"));
+            let file = shared.files.lock().unwrap().get(&sha256).cloned();
+            let answer = file.map(|file| Answer::Ok(DeviceScriptFile { file: STANDARD.encode(file) }));
+            send(&mut stream, answer.unwrap_or_else(|| Answer::Refused(refusal("device-script.gone")))).await;
         }
         ControllerRequest::SignOut { .. } => {
             shared.note("sign-out".to_owned());
@@ -166,6 +216,7 @@ fn authenticate(shared: &Shared, request: &Authenticate) -> Answer<Authenticated
         claims: shared.token("claims"),
         sign_in_ends: now() + 86_400,
         message_of_the_day: Some("be kind".to_owned()),
+        on_demand: shared.on_demand.lock().unwrap().clone(),
     })
 }
 

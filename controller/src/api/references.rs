@@ -12,16 +12,31 @@ use crate::{
     store::Object,
 };
 
-/// Every object whose document refers to `target`, by id or as `script://name`.
+/// Every object whose document refers to `target`, by id, as `script://name`, or as a device script to run.
 pub(crate) fn referring_to(config: &Config, target: &Object) -> Vec<Arc<Object>> {
     let own = (target.kind, target.id);
     let script = (target.kind == ObjectKind::EntitlementScript).then(|| format!("script://{}", target.name));
     let kinds = ObjectKind::ALL.iter().filter(|kind| may_refer(**kind));
     let others = kinds.flat_map(|kind| config.all(*kind)).filter(|other| (other.kind, other.id) != own);
     others
-        .filter(|other| refers(other, own) || script.as_deref().is_some_and(|name| names(&other.body, name)))
+        .filter(|other| {
+            refers(other, own)
+                || script.as_deref().is_some_and(|name| names(&other.body, name))
+                || (target.kind == ObjectKind::DeviceScript && runs(&other.body, &target.name))
+        })
         .cloned()
         .collect()
+}
+
+/// Whether an on-demand claim mapping of the document runs the device script.
+fn runs(document: &Value, script: &str) -> bool {
+    let mappings = document.get("onDemandClaimMappings").and_then(Value::as_array);
+    let is_run = |mapping: &Value| {
+        let command = mapping.get("command").and_then(Value::as_str);
+        let name = mapping.pointer("/parameters/name").and_then(Value::as_str);
+        command == Some("runScript") && name == Some(script)
+    };
+    mappings.is_some_and(|mappings| mappings.iter().any(is_run))
 }
 
 fn may_refer(kind: ObjectKind) -> bool {

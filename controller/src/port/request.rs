@@ -73,6 +73,12 @@ pub(super) async fn serve(port: &Port, carrier: &SharedCarrier, mut stream: Stre
             })
             .await
         }
+        ControllerRequest::DownloadDeviceScript { claims_token, sha256 } => {
+            answer(stream, async {
+                session::download_device_script(c, session_peer(peer, address)?, &claims_token, &sha256).await
+            })
+            .await
+        }
         ControllerRequest::Authorize { claims_token, device_claims_token } => {
             let device = device_claims_token.as_deref();
             answer(stream, async { session::authorize(c, session_peer(peer, address)?, &claims_token, device).await })
@@ -95,6 +101,7 @@ fn admit(port: &Port, request: &ControllerRequest, peer: Peer, address: IpAddr) 
     let open_to_all = match request {
         ControllerRequest::Providers | ControllerRequest::Authenticate(_) | ControllerRequest::Enrol(_) => true,
         ControllerRequest::ReportDevice { .. }
+        | ControllerRequest::DownloadDeviceScript { .. }
         | ControllerRequest::Authorize { .. }
         | ControllerRequest::RenewClaims { .. }
         | ControllerRequest::AnswerRemedy(_)

@@ -16,7 +16,7 @@ use engine::{
     token::{Thumbprint, TokenError, TokenKind, UserContent, Verified},
 };
 use protocol::{
-    message::{Authenticate, Authenticated, Authorized, Done, Refusal, SignedToken},
+    message::{Authenticate, Authenticated, Authorized, DeviceScriptFile, Done, Refusal, Renewed, SignedToken},
     object::ObjectKind,
 };
 use serde_json::{Map, Value};
@@ -30,6 +30,7 @@ use crate::{
     authority::AuthorityError,
     authorization::{Asking, authorize_client, hostname},
     config::Config,
+    device_scripts,
     issue::{Binding, Subject, with_responses},
     refusal,
     sign_in::{self, Credentials, SignInKind, SignedIn},
@@ -101,6 +102,7 @@ pub(super) async fn authenticate(
         claims,
         sign_in_ends: ends.unix_timestamp(),
         message_of_the_day: setting(&config, "messageOfTheDay"),
+        on_demand: device_scripts::list(&config, &signed_in.provider),
         name,
     })
 }
@@ -126,6 +128,18 @@ pub(super) async fn report_device(
     let event = asked.record(audit::DEVICE_CLAIMS_ISSUED).with("device_claims_token_id", row.id.to_string());
     commit(c, vec![Op::InsertToken(row)], event).await?;
     Ok(answer)
+}
+
+/// Hands out a device script that the provider of the user names.
+pub(super) async fn download_device_script(
+    c: &Controller,
+    peer: SessionPeer,
+    token: &str,
+    sha256: &str,
+) -> Result<DeviceScriptFile, Refusal> {
+    let asked = Asked::new(c, peer, token).await?;
+    let signed_in = asked.current_user()?;
+    device_scripts::download(c, &asked.config, &signed_in.provider, sha256).await
 }
 
 /// Decides what the user may do.
@@ -158,7 +172,7 @@ pub(super) async fn authorize(
 }
 
 /// Renews the claims token: the user is read again, the sign-in stays the same.
-pub(super) async fn renew(c: &Controller, peer: SessionPeer, token: &str) -> Result<SignedToken, Refusal> {
+pub(super) async fn renew(c: &Controller, peer: SessionPeer, token: &str) -> Result<Renewed, Refusal> {
     let asked = Asked::new(c, peer, token).await?;
     let old = asked.user()?;
     asked.check_sign_in(c)?;
@@ -170,7 +184,8 @@ pub(super) async fn renew(c: &Controller, peer: SessionPeer, token: &str) -> Res
     let content = with_responses(content, &old.responses);
     let (token, row) =
         c.issuer.claims(&asked.subject(), asked.binding(c), content).map_err(|error| refusal::unavailable(&error))?;
-    let answer = signed(token, &row);
+    let on_demand = device_scripts::list(&asked.config, &signed_in.provider);
+    let answer = Renewed { claims: signed(token, &row), on_demand };
     let name = asked.name().clone();
     let device =
         DeviceRow { name, client: true, admin: false, hostname: None, on_boarded: asked.now, last_seen: asked.now };

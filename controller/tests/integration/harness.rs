@@ -19,7 +19,10 @@ use engine::{
 use protocol::{
     carrier::{SharedCarrier, Stream},
     frame::{MAX_CONFIG_MESSAGE, read_frame, write_frame},
-    message::{Answer, Authenticate, Authenticated, Authorized, ControllerRequest, Refusal, SignedToken},
+    message::{
+        Answer, Authenticate, Authenticated, Authorized, ControllerRequest, DeviceScriptFile, OnDemandClaim, Refusal,
+        Renewed, SignedToken,
+    },
     object::ObjectKind,
     quic::{CONTROLLER_ALPN, Dialer, Limits},
     tls::{self, Identity},
@@ -49,6 +52,7 @@ pub struct Session {
     pub session: SessionId,
     pub name: DistinguishedName,
     pub claims: SignedToken,
+    pub on_demand: Vec<OnDemandClaim>,
 }
 
 impl House {
@@ -115,7 +119,8 @@ impl House {
         let certificate = STANDARD.decode(&answer.certificate).unwrap().into();
         let identity = Identity { certificate, key: Zeroizing::new(key.serialize_der()) };
         let carrier = self.connect(Some(&identity)).await;
-        Ok(Session { carrier, identity, session: answer.session, name: answer.name, claims: answer.claims })
+        let Authenticated { session, name, claims, on_demand, .. } = answer;
+        Ok(Session { carrier, identity, session, name, claims, on_demand })
     }
 
     /// The newest audit record of a type.
@@ -138,7 +143,18 @@ impl Session {
     }
 
     pub async fn renew(&self) -> Result<SignedToken, Refusal> {
+        self.renew_all().await.map(|renewed| renewed.claims)
+    }
+
+    pub async fn renew_all(&self) -> Result<Renewed, Refusal> {
         ask(&self.carrier, &ControllerRequest::RenewClaims { claims_token: self.claims.token.clone() }).await
+    }
+
+    pub async fn download(&self, sha256: &str) -> Result<Vec<u8>, Refusal> {
+        let (claims_token, sha256) = (self.claims.token.clone(), sha256.to_owned());
+        let request = ControllerRequest::DownloadDeviceScript { claims_token, sha256 };
+        let answer: DeviceScriptFile = ask(&self.carrier, &request).await?;
+        Ok(STANDARD.decode(answer.file).unwrap())
     }
 }
 

@@ -5,6 +5,8 @@ mod authorize;
 #[cfg(test)]
 mod certificates;
 #[cfg(test)]
+mod device_scripts;
+#[cfg(test)]
 mod gateway;
 #[cfg(test)]
 mod harness;

@@ -17,7 +17,8 @@ use engine::{
     object::{
         Action, ClaimMapping, Condition, CriteriaScript, Direction, DnsResolver, Effect, Entitlement,
         EntitlementScript, EntitlementScriptType, HostSpec, IdentityProvider, IdentityProviderType, LocalUser, Logic,
-        Policy, PolicyType, PortRange, PortSpec, Remedy, RemedyAsk, Schedule, Site, Traffic, UserScript,
+        OnDemandMapping, Policy, PolicyType, PortRange, PortSpec, Remedy, RemedyAsk, Schedule, Site, Traffic,
+        UserScript,
     },
 };
 use serde::{Deserialize, de::DeserializeOwned};
@@ -532,6 +533,8 @@ struct ProviderDocument {
     claim_mappings: Vec<ClaimMappingDocument>,
     #[serde(default)]
     user_scripts: Vec<UserScriptId>,
+    #[serde(default)]
+    on_demand_claim_mappings: Vec<OnDemandDocument>,
     #[serde(default = "default_device_limit")]
     device_limit_per_user: u32,
 }
@@ -545,6 +548,33 @@ struct ClaimMappingDocument {
     list: bool,
     #[serde(default)]
     encrypt: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OnDemandDocument {
+    command: String,
+    claim_name: String,
+    platform: String,
+    #[serde(default)]
+    parameters: Option<OnDemandParameters>,
+}
+
+#[derive(Deserialize, Default)]
+struct OnDemandParameters {
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    path: Option<String>,
+    #[serde(default)]
+    args: Option<String>,
+}
+
+impl OnDemandDocument {
+    fn into_mapping(self) -> OnDemandMapping {
+        let OnDemandParameters { name, path, args } = self.parameters.unwrap_or_default();
+        OnDemandMapping { claim: self.claim_name, platform: self.platform, command: self.command, name, path, args }
+    }
 }
 
 fn default_lockout_threshold() -> u32 {
@@ -581,6 +611,7 @@ impl ProviderDocument {
             lockout_duration: Duration::from_secs(self.user_lockout_duration_minutes.saturating_mul(60)),
             claim_mappings: self.claim_mappings.into_iter().map(mapping).collect(),
             user_scripts: self.user_scripts,
+            on_demand: self.on_demand_claim_mappings.into_iter().map(OnDemandDocument::into_mapping).collect(),
             device_limit: self.device_limit_per_user,
         }
     }

@@ -6,10 +6,12 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
-use client::{ClientConfig, ClientEvent, Ended, Forward, PasswordRequest, Profile};
+use clap::ValueEnum;
+use client::{ClientConfig, ClientEvent, DeviceScriptMode, DeviceScripts, Ended, Forward, PasswordRequest, Profile};
 use protocol::tls::AuthorityPin;
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -58,9 +60,39 @@ pub(super) struct Args {
     /// Dial this address in place of what `HOST:PORT` of a controller or gateway resolves to; may be repeated.
     #[arg(long = "dial", value_name = "HOST:PORT=ADDRESS", value_parser = parse_dial)]
     dial_overrides: Vec<(String, SocketAddr)>,
+    /// Whether scripts that your administrator set up look at this device. Without them you may be refused what they decide.
+    #[arg(long, value_enum, default_value_t = Mode::AsUser, value_name = "WHEN")]
+    device_scripts: Mode,
+    /// Seconds a device script may take until it is ended.
+    #[arg(long, default_value_t = 5, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=60))]
+    device_script_limit: u64,
+    /// Seconds between two looks at this device.
+    #[arg(long, default_value_t = 300, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86400))]
+    device_interval: u64,
     /// File to write when the first gateway admitted the session, as JSON with the local ports.
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
+}
+
+/// When device scripts run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    /// Never.
+    Never,
+    /// Unless the client runs as root.
+    AsUser,
+    /// Also when the client runs as root; whoever may edit scripts on the controller is root here then.
+    AlsoAsRoot,
+}
+
+impl From<Mode> for DeviceScriptMode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Never => Self::Never,
+            Mode::AsUser => Self::AsUser,
+            Mode::AlsoAsRoot => Self::AlsoAsRoot,
+        }
+    }
 }
 
 /// Connects until told to stop.
@@ -75,6 +107,12 @@ pub(super) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
         socks: args.socks,
         forwards: args.forwards,
         dial_overrides: args.dial_overrides.into_iter().collect::<BTreeMap<_, _>>(),
+        device_scripts: DeviceScripts {
+            runner: Some(process::device_script_command()?),
+            mode: args.device_scripts.into(),
+            limit: Duration::from_secs(args.device_script_limit),
+            interval: Duration::from_secs(args.device_interval),
+        },
     };
     let (sender, receiver) = mpsc::channel(QUEUED_EVENTS);
     let password_file = args.password_file.filter(|file| file != Path::new("-"));

@@ -29,6 +29,7 @@ fn print_text(status: &Status) {
     print_sites(status);
     print_flows(status);
     print_tokens(status);
+    print_device_claims(status);
     print_events(status);
 }
 
@@ -61,6 +62,13 @@ fn print_flows(status: &Status) {
 fn print_tokens(status: &Status) {
     section(&["token", "site", "expires"], &status.tokens, |token| {
         vec![token.kind.clone(), token.site.clone().unwrap_or_default(), time(token.expires)]
+    });
+}
+
+fn print_device_claims(status: &Status) {
+    section(&["device claim", "of", ""], &status.device_claims, |row| {
+        let restless = row.restless.then(|| "changes nearly every time, reported now and then".to_owned());
+        vec![row.claim.clone(), row.subject.clone(), row.problem.clone().or(restless).unwrap_or_default()]
     });
 }
 

@@ -339,6 +339,20 @@ async fn a_gateway_gets_a_seed_and_a_device_script_its_checksum() {
     let file =
         world.get(&format!("/device-scripts/download/{}", script["id"].as_str().unwrap())).await.expect(StatusCode::OK);
     assert_eq!(file, json!({ "name": "disk", "filename": "disk.sh", "file": "ZWNobyBvawo=" }));
+
+    let provider = format!("/identity-providers/{}", builtin::LOCAL_PROVIDER);
+    let mut local = world.get(&provider).await.expect(StatusCode::OK);
+    let mapping = json!({
+        "command": "runScript", "claimName": "disk", "platform": "all", "parameters": { "name": "disk" },
+    });
+    local["onDemandClaimMappings"] = json!([mapping]);
+    world.put(&provider, local.clone()).await.expect(StatusCode::OK);
+    let script = format!("/device-scripts/{}", script["id"].as_str().unwrap());
+    let body = world.delete(&script).await.expect(StatusCode::CONFLICT);
+    assert!(body["message"].as_str().unwrap().ends_with("is still used by IdentityProvider `local`"), "{body}");
+    local["onDemandClaimMappings"] = json!([]);
+    world.put(&provider, local).await.expect(StatusCode::OK);
+    world.delete(&script).await.expect(StatusCode::NO_CONTENT);
 }
 
 #[tokio::test(flavor = "multi_thread")]
