@@ -49,6 +49,7 @@ const STORY: &[Step] = &[
     step("reason asked", conditions::reason_asked),
     step("narrower block", conditions::narrower_block_cuts),
     step("groups over HTTP", facts::groups_over_http),
+    step("device script", facts::device_script_followed),
     step("re-evaluation", facts::reevaluation_cuts),
     step("address moved", facts::address_moves),
     step("revocation at once", revocation::at_once),

@@ -57,6 +57,8 @@ impl User {
         let mut command = Command::new(portcullis);
         command.args(["client", "--profile", profile, "--username", name, "--data"]).arg(&data);
         command.args(["--socks", &socks.to_string(), "--password-file"]).arg(password_file);
+        // The story changes what a device says of itself, and must be told soon; it may be told by root.
+        command.args(["--device-interval", "2", "--device-scripts", "also-as-root"]);
         if let Some(forward) = forward {
             command.args(["--forward", &forward]);
         }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{
     super::{
         admin::{text, texts},
-        place::{self, LAB, NEW_LAB, TICKETS},
+        place::{self, HELPDESK, LAB, NEW_LAB, TICKETS},
         report::{Done, text as time_text},
         wait::{self, Seen},
         world::World,
@@ -53,6 +53,40 @@ pub fn groups_over_http(world: &mut World) -> Result<Done> {
     })?;
     ensure!(page.ends_with(LAB.name), "the lab answered `{page}`");
     Done::saw("the directory answered [\"lab\"] over HTTP; the policy that asks for it granted the lab")
+}
+
+/// A device script says how healthy Dora's device is. What it says changes: her client fetches new tokens by itself, and the
+/// access that hangs on it is cut.
+pub fn device_script_followed(world: &mut World) -> Result<Done> {
+    state(world, "posture", "good")?;
+    create(world, "device-scripts", json!({ "name": "posture", "filename": "posture.sh", "file": PRINT_A_FILE }))?;
+    let fact = world.place.facts().join("posture");
+    let mapping = json!({
+        "command": "runScript", "claimName": "posture", "platform": "desktop.linux.all",
+        "parameters": { "name": "posture", "args": format!("'{}'", fact.display()) },
+    });
+    world.admin.edit("IdentityProvider", "identity-providers", "local", |provider| {
+        if let Some(provider) = provider.as_object_mut() {
+            provider.insert("onDemandClaimMappings".to_owned(), json!([mapping]));
+        }
+    })?;
+    let helpdesk = id(&world.admin.object("Entitlement", "Helpdesk")?)?;
+    let healthy = "return claims.device.posture === 'good';";
+    create(world, "policies", json!({ "name": "Healthy devices", "expression": healthy, "entitlements": [helpdesk] }))?;
+    world.user("dora")?.renew()?;
+    wait::until("the helpdesk's page", SOON, || {
+        let page = world.user("dora")?.fetch(HELPDESK.name, 8080);
+        Ok(page.map_or_else(|error| Seen::NotYet(format!("{error:#}")), Seen::Yes))
+    })?;
+    let download = world.user("dora")?.download(HELPDESK.name, 8080)?;
+    state(world, "posture", "bad")?;
+    let changed = Instant::now();
+    let cut = download.require_cut(LOOKED)?;
+    ensure!(world.user("dora")?.fetch(HELPDESK.name, 8080).is_err(), "an unhealthy device still gets in");
+    Done::measured(
+        cut.last_byte.saturating_duration_since(changed),
+        "the script's value became a claim and granted access; another value, and the client renewed by itself and was cut",
+    )
 }
 
 /// The ticket is closed elsewhere, which nobody here hears of; an operator calls reeval and the open connection is cut.
@@ -138,6 +172,12 @@ fn seconds_into_the_minute(earlier: Instant, moment: Instant) -> Result<Duration
     let at_moment = wall.checked_sub(moment.elapsed()).context("the clock stands before 1970")?;
     Ok(Duration::from_millis(u64::try_from(at_moment.as_millis() % 60_000).unwrap_or_default()))
 }
+
+/// `#!/bin/sh` and `cat "$1"`, in base64.
+const PRINT_A_FILE: &str = "IyEvYmluL3NoCmNhdCAiJDEiCg==";
+
+/// The demo's clients look at their devices every 2 s; a renewal by itself comes 5 s after the one before.
+const LOOKED: Duration = Duration::from_secs(20);
 
 const CONDITION: &str = "Ticket open";
 const OPEN: &str = "open";
