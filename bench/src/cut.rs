@@ -37,12 +37,12 @@ pub async fn run(args: &Args, report: &mut Report) -> Result<()> {
         runs.push(one_run(args, report).await?);
     }
     report.note(format!(
-        "cut: {} cuts in each run, half by revocation and half by an edit, {} idle sessions on real connections, upload and download running; median of {} runs",
+        "cut: {} cuts in each run, a third each by revocation, by an edit and by re-evaluation of a condition that asks over HTTP, {} idle sessions on real connections, upload and download running; median of {} runs",
         args.cuts, args.idle, args.runs
     ));
     report
         .note("from the request sent to the last byte at server (up) or client (down), whichever is later".to_owned());
-    for case in ["revoke/request", "edit/request", "noise"] {
+    for case in ["revoke/request", "edit/request", "reeval/request", "noise"] {
         for metric in ["p50", "p99", "max"] {
             let values = runs
                 .iter()
@@ -56,7 +56,7 @@ pub async fn run(args: &Args, report: &mut Report) -> Result<()> {
         let p99 = |case: &str| run.iter().find(|row| row.0 == case && row.1 == "p99").map_or(f64::NAN, |row| row.2);
         p99(case) - p99("noise")
     };
-    for case in ["revoke/request", "edit/request"] {
+    for case in ["revoke/request", "edit/request", "reeval/request"] {
         report.add(case, "p99-noise", median(runs.iter().map(|run| over_noise(run, case)).collect()), "ms");
     }
     Ok(())
@@ -68,7 +68,8 @@ async fn one_run(args: &Args, report: &Report) -> Result<RunFigures> {
     let mut world = World::start(&args.program).await?;
     world.add_gateway().await?;
     let server = Server::start().await?;
-    let condition = configure(&world, server.address).await?;
+    let fact = Fact::start().await?;
+    let condition = configure(&world, server.address, &fact).await?;
     let door = Door {
         dialer: Dialer::bind((Ipv4Addr::LOCALHOST, 0).into())?,
         controller: world.client_address,
@@ -80,19 +81,25 @@ async fn one_run(args: &Args, report: &Report) -> Result<RunFigures> {
     let mut session = door.sign_in("cutter", PASSWORD, u128::MAX).await?;
     let mut revoke = Vec::new();
     let mut edit = Vec::new();
-    for number in 0..args.cuts / 2 {
+    let mut reeval = Vec::new();
+    let mut asked = door.sign_in("asked", PASSWORD, u128::MAX - 1).await?;
+    for number in 0..args.cuts / 3 {
         if number > 0 && number % 500 == 0 {
             report.progress(&format!("{number} cuts of each case"));
         }
         revoke.push(cut_by_revocation(&world, &session, &server).await?);
         edit.push(cut_by_edit(&world, &session, &server, &condition).await?);
+        reeval.push(cut_by_reevaluation(&world, &asked, &server, &fact).await?);
         // A revocation covers claims tokens from before it only by kind; renewing keeps the claims token young.
         if number % 1000 == 999 {
             session.renew().await?;
+            asked.renew().await?;
         }
     }
     let mut figures = Vec::new();
-    for (case, mut samples) in [("revoke/request", revoke), ("edit/request", edit), ("noise", noise.stop()?)] {
+    for (case, mut samples) in
+        [("revoke/request", revoke), ("edit/request", edit), ("reeval/request", reeval), ("noise", noise.stop()?)]
+    {
         figures.push((case, "p50", millis(percentile(&mut samples, 0.5))));
         figures.push((case, "p99", millis(percentile(&mut samples, 0.99))));
         figures.push((case, "max", millis(percentile(&mut samples, 1.0))));
@@ -100,10 +107,10 @@ async fn one_run(args: &Args, report: &Report) -> Result<RunFigures> {
     Ok(figures)
 }
 
-/// Two users; the one that is cut has an entitlement with a condition of its own.
-async fn configure(world: &World, server: SocketAddr) -> Result<Condition> {
+/// Three users; those that are cut have an entitlement with a condition of its own, one of which asks for a fact over HTTP.
+async fn configure(world: &World, server: SocketAddr, fact: &Fact) -> Result<Condition> {
     let admin = &world.admin;
-    for name in ["idle", "cutter"] {
+    for name in ["idle", "cutter", "asked"] {
         admin
             .post("local-users", &json!({ "name": name, "firstName": "Bench", "lastName": name, "password": PASSWORD }))
             .await?;
@@ -112,7 +119,10 @@ async fn configure(world: &World, server: SocketAddr) -> Result<Condition> {
     let created = admin.post("conditions", &condition).await?;
     let id = created.get("id").and_then(Value::as_str).context("condition has no id")?.to_owned();
     condition["id"] = json!(id);
-    for (user, condition) in [("idle", ALWAYS), ("cutter", &id)] {
+    let asks = format!("return httpGet('http://{}/').data === 'open';", fact.address);
+    let asks = admin.post("conditions", &json!({ "name": "asks", "expression": asks })).await?;
+    let asks = asks.get("id").and_then(Value::as_str).context("condition has no id")?;
+    for (user, condition) in [("idle", ALWAYS), ("cutter", &id), ("asked", asks)] {
         let actions = json!([{ "subtype": "tcp_up", "action": "allow", "hosts": [server.ip()], "ports": [server.port().to_string()] }]);
         let entitlement = json!({ "name": format!("{user} access"), "site": DEFAULT_SITE, "conditions": [condition], "actions": actions });
         let entitlement = admin.post("entitlements", &entitlement).await?;
@@ -172,6 +182,55 @@ async fn cut_by_edit(world: &World, session: &Session, server: &Server, conditio
     condition.set(world, "return true;").await?;
     tunnel.carrier.close(0, "done");
     Ok(took)
+}
+
+async fn cut_by_reevaluation(world: &World, session: &Session, server: &Server, fact: &Fact) -> Result<Duration> {
+    let tunnel = session.connect().await?;
+    let flows = Flows::start(&tunnel, server).await?;
+    fact.is_open.store(false, Ordering::Release);
+    let sent = Instant::now();
+    world.admin.post("token-records/reeval/by-dn/CN=asked,OU=local", &json!({})).await?;
+    let took = flows.last_byte_after(sent).await?;
+    fact.is_open.store(true, Ordering::Release);
+    tunnel.carrier.close(0, "done");
+    Ok(took)
+}
+
+/// Something outside that a condition asks for over HTTP.
+struct Fact {
+    address: SocketAddr,
+    is_open: Arc<AtomicBool>,
+}
+
+impl Fact {
+    async fn start() -> Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let fact = Self { address: listener.local_addr()?, is_open: Arc::new(AtomicBool::new(true)) };
+        let is_open = fact.is_open.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(tell(stream, is_open.clone()));
+            }
+        });
+        Ok(fact)
+    }
+}
+
+/// Answers one request after the other on a connection.
+async fn tell(mut stream: TcpStream, is_open: Arc<AtomicBool>) {
+    let (mut request, mut piece) = (Vec::new(), [0; 1024]);
+    while let Ok(count @ 1..) = stream.read(&mut piece).await {
+        request.extend_from_slice(piece.get(..count).unwrap_or_default());
+        if !request.ends_with(b"\r\n\r\n") {
+            continue;
+        }
+        request.clear();
+        let body = if is_open.load(Ordering::Acquire) { "open" } else { "closed" };
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        if stream.write_all(answer.as_bytes()).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// An upload and a download of one session, both running.

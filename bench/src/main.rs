@@ -33,8 +33,8 @@ struct Args {
     /// Runs; the median over them is printed.
     #[arg(long, default_value_t = 3)]
     runs: u32,
-    /// `cut`: cuts in one run, half by revocation and half by an edit.
-    #[arg(long, default_value_t = 2000)]
+    /// `cut`: cuts in one run, a third each by revocation, by an edit and by re-evaluation.
+    #[arg(long, default_value_t = 3000)]
     cuts: u32,
     /// `cut`: idle sessions beside the one that is cut.
     #[arg(long, default_value_t = 1000)]

@@ -100,6 +100,8 @@ impl World {
                 listen.as_ref(),
                 "--dial-allow".as_ref(),
                 "127.0.0.0/8".as_ref(),
+                "--script-network".as_ref(),
+                "127.0.0.0/8".as_ref(),
                 "--ready-file".as_ref(),
                 ready.as_os_str(),
             ],
