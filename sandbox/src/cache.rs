@@ -63,9 +63,10 @@ impl ScriptCache {
         true
     }
 
-    /// Removes everything.
+    /// Removes everything, and gives its memory back at once.
     pub(crate) fn clear(&self) {
         self.0.invalidate_all();
+        self.0.run_pending_tasks();
     }
 
     /// Entries that are there now.

@@ -147,7 +147,7 @@ async fn run_apart(job: &Arc<Job>, apart: Vec<usize>) -> Vec<(usize, RunRecord)>
     }
 }
 
-async fn run_alone(job: &Arc<Job>, index: usize) -> RunRecord {
+async fn run_alone(job: &Job, index: usize) -> RunRecord {
     let hidden = if job.any_fact(index, |facts| !facts.secrets.is_empty()) {
         match Hidden::new(job, index) {
             Ok(hidden) => Some(hidden),
@@ -170,24 +170,14 @@ async fn run_alone(job: &Arc<Job>, index: usize) -> RunRecord {
     session.hidden = hidden.as_ref();
     session.place = place;
     loop {
-        if let Some((_, record)) = session.part(&[index]).await.pop() {
+        if let Some((_, mut record)) = session.part(&[index]).await.pop() {
             drop(session);
-            return match hidden {
-                Some(hidden) => covered(job, index, hidden, record).await,
-                None => record,
-            };
+            if let Some(hidden) = &hidden {
+                hidden.cover(job, &mut record);
+            }
+            return record;
         }
     }
-}
-
-/// The record as it may be shown. Looking for secrets in long texts takes milliseconds, so it is done aside.
-async fn covered(job: &Arc<Job>, index: usize, hidden: Hidden, mut record: RunRecord) -> RunRecord {
-    let of = Arc::clone(job);
-    let covering = tokio::task::spawn_blocking(move || {
-        hidden.cover(&of, &mut record);
-        record
-    });
-    covering.await.unwrap_or_else(|_| job.failed(index, FailureKind::Crash, "the run was given up", Duration::ZERO))
 }
 
 fn overloaded(job: &Job, index: usize) -> RunRecord {

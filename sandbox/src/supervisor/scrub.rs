@@ -3,7 +3,7 @@
 //! A text first loses every spelling of a value that is known (as it is, escaped, percent-encoded, base64, hexadecimal, decimal codes, reversed).
 //! Then a copy of what is left, reduced to letters and digits in lower case, is searched for pieces of eight characters; also every
 //! second to eighth character of it, as somebody might print one with other characters in between. When a piece is found the whole text is withheld.
-//! All of it takes time linear in the text.
+//! All of it takes time linear in the text, for it runs between the tasks of a daemon.
 //! This stops accidents and the simple tricks; who may edit a script that names a secret can always do arithmetic with it, which is why
 //! a secret can be bound to origins.
 
