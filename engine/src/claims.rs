@@ -1,7 +1,11 @@
 //! Claims: facts about user, device and system that scripts read (D 9). Device claims are reported by the device and
 //! never become more than that.
 
+mod reads;
+
 use serde_json::{Map, Value};
+
+pub use reads::Reads;
 
 /// The three dictionaries a script sees as `claims`.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -74,6 +74,10 @@ impl RevocationRule {
     }
 }
 
+/// How far the clocks of controller and gateway may be apart before "at once" is late. A revocation that is due within it
+/// is carried out at once.
+pub const CLOCK_SKEW: time::Duration = time::Duration::seconds(1);
+
 /// The rules in force. Cheap to clone, because every new rule makes a new snapshot.
 #[derive(Debug, Clone, Default)]
 pub struct Revocations {

@@ -12,6 +12,7 @@
 //! Errors deny: a failed condition never satisfies anything. A block blocks whatever its own conditions say, because the
 //! rule that wins a packet is the only one asked (D 12.2), and it permits nothing.
 
+mod condemned;
 mod condition;
 mod outcome;
 mod schedule;
@@ -24,6 +25,7 @@ use std::{
     time::Duration,
 };
 
+use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::{
@@ -32,9 +34,10 @@ use crate::{
     rules::{RuleSet, Target, Verdict},
 };
 
-use condition::{Conditions, Standing};
+use condemned::Condemned;
+use condition::{Cause, Conditions, Standing};
 
-pub use condition::{Answer, ConditionFacts, RunId};
+pub use condition::{Answer, Answered, ConditionFacts, RunId};
 pub use outcome::{Denial, Effect, EndReason, Hold, Permit};
 
 /// Names one flow of one session.
@@ -87,6 +90,7 @@ pub struct Session {
     conditions: Conditions,
     flows: BTreeMap<FlowId, Flow>,
     expires: OffsetDateTime,
+    condemned: Option<Condemned>,
     ended: Option<EndReason>,
 }
 
@@ -135,6 +139,7 @@ impl Session {
             conditions: Conditions::new(limits.schedule_delay),
             flows: BTreeMap::new(),
             expires,
+            condemned: None,
             ended: None,
         }
     }
@@ -149,6 +154,10 @@ impl Session {
         conditions: &BTreeMap<ConditionId, ConditionFacts>,
         now: Moment,
     ) -> Vec<Effect> {
+        let over = self.end_if_due(now.wall);
+        if self.ended.is_some() {
+            return over;
+        }
         if self.rules != rules || self.slots.len() != entitlements.len() {
             self.generation += 1;
         }
@@ -162,8 +171,10 @@ impl Session {
 
     /// A flow's first packet. The answer holds exactly one of `Allow`, `Hold`, `Deny` for it, or none while it is pending.
     pub fn open(&mut self, flow: FlowId, target: Target, now: Moment) -> Vec<Effect> {
+        let mut over = self.end_if_due(now.wall);
         if self.ended.is_some() {
-            return vec![Effect::Deny(flow, Denial::SessionEnded)];
+            over.push(Effect::Deny(flow, Denial::SessionEnded));
+            return over;
         }
         if self.flows.len() >= self.limits.flows {
             return vec![Effect::Deny(flow, Denial::TooManyFlows)];
@@ -183,7 +194,8 @@ impl Session {
 
     /// Whether the flow may pass a packet right now. The one check every packet and every chunk of a stream goes through.
     pub fn passes(&self, flow: FlowId, now: OffsetDateTime) -> bool {
-        if self.ended.is_some() || now >= self.expires {
+        let condemned = self.condemned.as_ref().is_some_and(|condemned| condemned.is_due(now));
+        if self.ended.is_some() || condemned || now >= self.expires {
             return false;
         }
         match self.flows.get(&flow).map(|flow| &flow.state) {
@@ -195,21 +207,43 @@ impl Session {
         }
     }
 
-    /// A condition was answered. Answers of runs that were overtaken are ignored.
-    pub fn handle_answer(&mut self, condition: ConditionId, run: RunId, answer: Answer, now: Moment) -> Vec<Effect> {
-        let Some(change) = self.conditions.answer(condition, run, answer) else { return Vec::new() };
-        if !change.changed {
-            return if change.settles { self.decide_all(now) } else { Vec::new() };
+    /// A condition was answered. An answer that was asked of older facts than another run under way may take away, but not
+    /// give.
+    pub fn handle_answer(
+        &mut self,
+        condition: ConditionId,
+        run: RunId,
+        answered: impl Into<Answered>,
+        now: Moment,
+    ) -> Vec<Effect> {
+        let over = self.end_if_due(now.wall);
+        if self.ended.is_some() {
+            return over;
         }
-        self.bump(condition);
-        let mut effects = vec![Effect::ConditionChanged { condition, name: change.name, answer: change.answer }];
-        effects.extend(self.decide_all(now));
+        let mut effects = match self.conditions.answer(condition, run, answered.into()) {
+            None => Vec::new(),
+            Some(change) if change.changed => {
+                self.bump(condition);
+                let mut effects =
+                    vec![Effect::ConditionChanged { condition, name: change.name, answer: change.answer }];
+                effects.extend(self.decide_all(now));
+                effects
+            }
+            Some(change) if change.settles => self.decide_all(now),
+            Some(_) => Vec::new(),
+        };
+        let again = self.conditions.start_again(condition, now);
+        effects.extend(again.map(|run| Effect::Evaluate { condition, run }));
         effects
     }
 
     /// A condition's definition changed: its last answer belongs to something that no longer exists, so what it
     /// permitted waits for the new answer.
     pub fn handle_edited(&mut self, condition: ConditionId, now: Moment) -> Vec<Effect> {
+        let over = self.end_if_due(now.wall);
+        if self.ended.is_some() {
+            return over;
+        }
         self.conditions.forget(condition);
         self.bump(condition);
         self.decide_all(now)
@@ -217,8 +251,22 @@ impl Session {
 
     /// Asks all conditions that were ever asked again; the last answers stand until the new ones are there.
     pub fn reevaluate(&mut self, now: Moment) -> Vec<Effect> {
+        let over = self.end_if_due(now.wall);
+        if self.ended.is_some() {
+            return over;
+        }
         let asked = self.conditions.asked();
-        self.ask(asked, now, Urgency::Now)
+        self.ask(asked, now, Cause::Changed)
+    }
+
+    /// The claims changed: asks again what was asked before and reads one of those that did.
+    pub fn handle_claims(&mut self, before: &Value, after: &Value, now: Moment) -> Vec<Effect> {
+        let over = self.end_if_due(now.wall);
+        if self.ended.is_some() {
+            return over;
+        }
+        let touched = self.conditions.touched(before, after);
+        self.ask(touched, now, Cause::Changed)
     }
 
     /// Renewed tokens prolong the session.
@@ -243,15 +291,13 @@ impl Session {
 
     /// Does what is due at `now`: expiry, schedules, holds and waits that ran out, traffic that asks again.
     pub fn handle_timeout(&mut self, now: Moment) -> Vec<Effect> {
+        let over = self.end_if_due(now.wall);
         if self.ended.is_some() {
-            return Vec::new();
-        }
-        if now.wall >= self.expires {
-            return self.end(EndReason::Expired);
+            return over;
         }
         let mut effects = self.drop_overdue(now);
         let scheduled = self.conditions.scheduled(now.wall);
-        effects.extend(self.ask(scheduled, now, Urgency::Now));
+        effects.extend(self.ask(scheduled, now, Cause::Changed));
         let waiting: Vec<FlowId> = self.waiting().collect();
         for flow in waiting {
             effects.extend(self.decide(flow, now));
@@ -272,9 +318,11 @@ impl Session {
         [retry, overdue].into_iter().flatten().min()
     }
 
-    /// The next moment of the wall clock at which [`Self::handle_timeout`] has work: expiry or a schedule.
+    /// The next moment of the wall clock at which [`Self::handle_timeout`] has work: expiry, a revocation or a schedule.
     pub fn poll_wall(&self) -> OffsetDateTime {
-        self.conditions.next_scheduled().map_or(self.expires, |due| due.min(self.expires))
+        let revoked = self.condemned.as_ref().map(Condemned::effective);
+        let due = [self.conditions.next_scheduled(), revoked].into_iter().flatten();
+        due.fold(self.expires, Ord::min)
     }
 
     /// When the session's tokens expire.
@@ -295,6 +343,15 @@ impl Session {
     /// The last answer of every condition asked, by name.
     pub fn condition_answers(&self) -> BTreeMap<Arc<str>, bool> {
         self.conditions.answers()
+    }
+
+    /// Ends a session whose time is over before anything else is done for it.
+    fn end_if_due(&mut self, now: OffsetDateTime) -> Vec<Effect> {
+        let revoked = self.condemned.as_ref().filter(|condemned| condemned.is_due(now)).map(Condemned::end);
+        match revoked.or_else(|| (now >= self.expires).then_some(EndReason::Expired)) {
+            Some(reason) => self.end(reason),
+            None => Vec::new(),
+        }
     }
 
     fn slot_of(&self, entitlement: &Entitlement) -> Slot {
@@ -439,7 +496,7 @@ impl Session {
             flow.state = FlowState::Pending { opened: true, since: now.monotonic };
             effects.push(Effect::Pause(id));
         }
-        effects.extend(self.ask(conditions, now, Urgency::Now));
+        effects.extend(self.ask(conditions, now, Cause::Traffic));
         effects
     }
 
@@ -456,7 +513,7 @@ impl Session {
             }
             FlowState::Held => {}
         }
-        effects.extend(self.ask(conditions, now, Urgency::AfterRetry));
+        effects.extend(self.ask(conditions, now, Cause::Retry(self.limits.retry)));
         effects
     }
 
@@ -468,20 +525,10 @@ impl Session {
         }
     }
 
-    fn ask(&mut self, conditions: BTreeSet<ConditionId>, now: Moment, urgency: Urgency) -> Vec<Effect> {
-        let floor = match urgency {
-            Urgency::Now => Duration::ZERO,
-            Urgency::AfterRetry => self.limits.retry,
-        };
+    fn ask(&mut self, conditions: BTreeSet<ConditionId>, now: Moment, cause: Cause) -> Vec<Effect> {
         let runs = conditions
             .into_iter()
-            .filter_map(|condition| self.conditions.start(condition, floor, now).map(|run| (condition, run)));
+            .filter_map(|condition| self.conditions.start(condition, cause, now).map(|run| (condition, run)));
         runs.map(|(condition, run)| Effect::Evaluate { condition, run }).collect()
     }
-}
-
-#[derive(Clone, Copy)]
-enum Urgency {
-    Now,
-    AfterRetry,
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use engine::{
     dn::DistinguishedName,
-    id::{EntitlementId, SessionId},
+    id::{EntitlementId, SessionId, TokenId},
     session::EndReason,
     token::{Audience, Expected, Thumbprint, TokenError, TokenKind, UserContent, Verified, verify},
 };
@@ -130,6 +130,10 @@ impl Tokens {
 
     pub(crate) fn entitlement_expires(&self) -> OffsetDateTime {
         self.entitlement.token().expires
+    }
+
+    pub(crate) fn entitlement_id(&self) -> TokenId {
+        self.entitlement.token().id
     }
 
     pub(crate) fn user(&self) -> Option<&UserContent> {

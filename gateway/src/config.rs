@@ -15,7 +15,7 @@ use arc_swap::ArcSwapOption;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use engine::{
     id::SiteId,
-    revocation::{RevocationRule, Revocations},
+    revocation::{CLOCK_SKEW, RevocationRule, Revocations},
     token::{ClaimsKey, KeySet, TokenError, TokenKind, Verified},
 };
 use protocol::message::{Change, GatewayEndpoint, Snapshot, WireRevocation};
@@ -230,7 +230,3 @@ impl ConfigHandle {
 fn key_set(texts: &[String]) -> KeySet {
     KeySet::new(texts.iter().filter_map(|text| STANDARD.decode(text).ok()?.try_into().ok()))
 }
-
-/// How far the clocks of controller and gateway may be apart before "at once" is late. A revocation that is due within it
-/// is carried out at once.
-pub(crate) const CLOCK_SKEW: time::Duration = time::Duration::seconds(1);

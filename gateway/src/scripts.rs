@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use engine::{
+    claims::Reads,
     rules::ScriptAnswers,
     script::{Failure, FailureKind, ScriptKind},
-    session::Answer,
+    session::Answered,
 };
 use sandbox::{Batch, RunRecord, Sandbox, SandboxMetrics, Script};
 use serde_json::Value;
@@ -70,14 +71,25 @@ impl Scripts {
     }
 }
 
-/// What a condition's run answers.
-pub(crate) fn condition_answer(name: &str, record: Option<RunRecord>) -> Answer {
-    match record.map(|record| record.result) {
-        Some(Ok(Value::Bool(answer))) => Ok(answer),
-        Some(Ok(_)) => Err(failure(FailureKind::WrongResult, name, "the answer is no boolean")),
-        Some(Err(failure)) => Err(failure),
-        None => Err(failure(FailureKind::Crash, name, "there is no answer")),
+/// What a condition's run answers, and what it depends on.
+pub(crate) fn condition_answer(name: &str, record: Option<RunRecord>) -> Answered {
+    let Some(record) = record else {
+        return Err(failure(FailureKind::Crash, name, "there is no answer")).into();
+    };
+    let answer = match record.result {
+        Ok(Value::Bool(answer)) => Ok(answer),
+        Ok(_) => Err(failure(FailureKind::WrongResult, name, "the answer is no boolean")),
+        Err(failure) => Err(failure),
+    };
+    match &answer {
+        // A run that did not come to its own end may not say what it would have read.
+        Err(failure) if !failure.kind.starts_remedies() => answer.into(),
+        Ok(_) | Err(_) => Answered { answer, reads: reads(&record.claims_read) },
     }
+}
+
+fn reads(claims: &[String]) -> Reads {
+    Reads::of(claims.iter().map(String::as_str))
 }
 
 /// What the runs of entitlement scripts answer; each its own.

@@ -41,7 +41,6 @@ use crate::{
 };
 pub(crate) use details::net_text;
 use instantiate::{Instantiation, Used};
-use revoke::Condemned;
 
 /// A session on its connection.
 pub(crate) struct LiveSession {
@@ -74,7 +73,6 @@ struct Inner {
     problems: Vec<Problem>,
     entitlement_names: Vec<String>,
     instantiation: Instantiation,
-    condemned: Option<Condemned>,
     /// Conditions the user was told are false.
     told_false: BTreeSet<ConditionId>,
 }
@@ -126,7 +124,6 @@ impl LiveSession {
             problems: Vec::new(),
             entitlement_names: Vec::new(),
             instantiation: Instantiation::default(),
-            condemned: None,
             told_false: BTreeSet::new(),
         };
         let name = inner.tokens.name().clone();
@@ -196,9 +193,7 @@ impl LiveSession {
     /// Whether the flow may pass data at this moment.
     pub(crate) fn passes(&self, flow: FlowId) -> bool {
         let now = self.gateway.clock.wall();
-        let inner = self.lock();
-        let condemned = inner.condemned.as_ref().is_some_and(|condemned| condemned.effective <= now);
-        !condemned && inner.session.passes(flow, now)
+        self.lock().session.passes(flow, now)
     }
 
     /// Connects a permitted flow.
@@ -217,14 +212,7 @@ impl LiveSession {
 
     /// Does what is due now.
     pub(crate) fn tick(self: &Arc<Self>) {
-        self.act(|inner, now| {
-            let due = inner.condemned.as_ref().filter(|condemned| condemned.effective <= now.wall);
-            let effects = match due {
-                Some(condemned) => inner.session.end(EndReason::Revoked { reason: condemned.reason.clone() }),
-                None => inner.session.handle_timeout(now),
-            };
-            ((), effects)
-        });
+        self.act(|inner, now| ((), inner.session.handle_timeout(now)));
     }
 
     /// Keeps the session's time until it is over.
@@ -255,12 +243,10 @@ impl LiveSession {
     fn next_wake(&self) -> Duration {
         let now = self.gateway.clock.now();
         let inner = self.lock();
-        let at_wall = [Some(inner.session.poll_wall()), inner.condemned.as_ref().map(|condemned| condemned.effective)];
-        let at_wall =
-            at_wall.into_iter().flatten().map(|moment| Duration::try_from(moment - now.wall).unwrap_or_default());
+        let at_wall = Duration::try_from(inner.session.poll_wall() - now.wall).unwrap_or_default();
         let waiting = inner.session.poll_timeout().map(|due| due.saturating_sub(now.monotonic));
         // The wall clock may jump; nothing sleeps on it for long.
-        at_wall.chain(waiting).min().unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP)
+        waiting.into_iter().fold(at_wall, Ord::min).min(LONGEST_SLEEP)
     }
 
     /// The one way to change the session: under the lock, with the effects carried out before it is released.

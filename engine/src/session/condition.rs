@@ -6,10 +6,12 @@ use std::{
     time::Duration,
 };
 
+use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::{Moment, schedule};
 use crate::{
+    claims::Reads,
     id::ConditionId,
     object::{Logic, Schedule},
     script::Failure,
@@ -30,6 +32,33 @@ pub struct ConditionFacts {
 /// One run of one condition's script; a later run overtakes an earlier one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RunId(u64);
+
+/// An answer with what its script reads.
+#[derive(Debug, Clone)]
+pub struct Answered {
+    /// What the script answered.
+    pub answer: Answer,
+    /// Claims it reads: when none of them changes, it need not be asked again.
+    pub reads: Reads,
+}
+
+impl From<Answer> for Answered {
+    /// An answer of a script of which nothing is known.
+    fn from(answer: Answer) -> Self {
+        Self { answer, reads: Reads::ALL }
+    }
+}
+
+/// Why a condition is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// A flow waits and nothing is known yet.
+    Traffic,
+    /// A flow waits while it is not satisfied; not more often than this.
+    Retry(Duration),
+    /// Facts may have changed.
+    Changed,
+}
 
 /// What an entitlement's conditions come to together.
 #[derive(Debug)]
@@ -74,7 +103,14 @@ pub(super) struct Conditions {
 struct State {
     facts: ConditionFacts,
     answer: Option<Answer>,
-    running: Option<RunId>,
+    /// What its script reads, as the last run told.
+    reads: Reads,
+    /// Runs under way, at most [`MAX_RUNS`].
+    running: BTreeSet<RunId>,
+    /// The run that answered last.
+    answered: Option<RunId>,
+    /// Facts changed, and there were too many runs under way to ask at once.
+    again: bool,
     started: Duration,
     /// When it is asked next by its schedules.
     due: Option<OffsetDateTime>,
@@ -82,7 +118,38 @@ struct State {
 
 impl State {
     fn was_asked(&self) -> bool {
-        self.answer.is_some() || self.running.is_some()
+        self.answer.is_some() || !self.running.is_empty()
+    }
+
+    fn new(facts: ConditionFacts) -> Self {
+        Self {
+            facts,
+            answer: None,
+            reads: Reads::ALL,
+            running: BTreeSet::new(),
+            answered: None,
+            again: false,
+            started: Duration::ZERO,
+            due: None,
+        }
+    }
+
+    /// Whether a run may start for this cause.
+    fn may_start(&self, cause: Cause, now: Duration) -> bool {
+        match cause {
+            Cause::Traffic => self.running.is_empty(),
+            Cause::Retry(floor) => self.running.is_empty() && (self.answer.is_none() || now >= self.started + floor),
+            Cause::Changed => self.running.len() < MAX_RUNS,
+        }
+    }
+
+    /// Whether an answer of this run counts.
+    ///
+    /// A run that was overtaken saw older facts: it may still take away, but never give. Were it ignored altogether,
+    /// whoever causes one run after the other would keep an old answer standing for ever.
+    fn counts(&self, run: RunId, answer: &Answer) -> bool {
+        let overtaken = self.again || self.running.last().is_some_and(|last| *last > run);
+        self.answered.is_none_or(|last| run > last) && (*answer != Ok(true) || !overtaken)
     }
 
     /// Notes the next scheduled moment after `now`, unless an earlier one is known: the clock may have been set back since.
@@ -103,9 +170,7 @@ impl Conditions {
         let gone = self.states.keys().filter(|id| !defined.contains_key(id)).copied().collect();
         self.states.retain(|id, _| defined.contains_key(id));
         for (id, facts) in defined {
-            let fresh =
-                || State { facts: facts.clone(), answer: None, running: None, started: Duration::ZERO, due: None };
-            let state = self.states.entry(*id).or_insert_with(fresh);
+            let state = self.states.entry(*id).or_insert_with(|| State::new(facts.clone()));
             if state.facts.schedules != facts.schedules {
                 state.due = None;
             }
@@ -135,16 +200,11 @@ impl Conditions {
         self.states.values().filter(|state| state.was_asked()).filter_map(|state| state.due).min()
     }
 
-    /// Starts a run unless one is under way or the last began less than `floor` ago.
-    pub fn start(&mut self, id: ConditionId, floor: Duration, now: Moment) -> Option<RunId> {
+    /// Starts a run if one is due for this cause.
+    pub fn start(&mut self, id: ConditionId, cause: Cause, now: Moment) -> Option<RunId> {
         let state = self.states.get_mut(&id)?;
-        let early = state.answer.is_some() && now.monotonic < state.started + floor;
-        if early || (state.running.is_some() && !floor.is_zero()) {
-            return None;
-        }
-        // An answer that is under way was asked of older facts; only a fresh run counts when facts changed. While
-        // nothing was answered yet, the run under way is as fresh as any.
-        if state.running.is_some() && state.answer.is_none() {
+        if !state.may_start(cause, now.monotonic) {
+            state.again |= cause == Cause::Changed;
             return None;
         }
         if !state.was_asked() {
@@ -154,30 +214,46 @@ impl Conditions {
         }
         self.runs += 1;
         let run = RunId(self.runs);
-        state.running = Some(run);
+        state.running.insert(run);
+        state.again = false;
         state.started = now.monotonic;
         Some(run)
     }
 
-    /// Takes in an answer; `None` when its run was overtaken.
-    pub fn answer(&mut self, id: ConditionId, run: RunId, answer: Answer) -> Option<Change> {
+    /// Starts the run that could not start when facts changed.
+    pub fn start_again(&mut self, id: ConditionId, now: Moment) -> Option<RunId> {
+        let wanted = self.states.get(&id).is_some_and(|state| state.again);
+        if wanted { self.start(id, Cause::Changed, now) } else { None }
+    }
+
+    /// Takes in an answer; `None` when it does not count.
+    pub fn answer(&mut self, id: ConditionId, run: RunId, answered: Answered) -> Option<Change> {
         let state = self.states.get_mut(&id)?;
-        if state.running != Some(run) {
+        if !state.running.remove(&run) || !state.counts(run, &answered.answer) {
             return None;
         }
-        state.running = None;
+        let Answered { answer, reads } = answered;
+        (state.answered, state.reads) = (Some(run), reads);
         let holds = answer == Ok(true);
         let before = state.answer.replace(answer.clone());
         let changed = before.as_ref().is_none_or(|before| (*before == Ok(true)) != holds);
         Some(Change { name: state.facts.name.clone(), answer, changed, settles: !holds })
     }
 
-    /// Forgets the answer and any run under way.
+    /// Forgets the answer and the runs under way.
     pub fn forget(&mut self, id: ConditionId) {
         if let Some(state) = self.states.get_mut(&id) {
             state.answer = None;
-            state.running = None;
+            state.reads = Reads::ALL;
+            state.running.clear();
+            state.again = false;
         }
+    }
+
+    /// Conditions that were asked and that could answer otherwise with the new claims.
+    pub fn touched(&self, before: &Value, after: &Value) -> BTreeSet<ConditionId> {
+        let touched = |state: &State| state.was_asked() && state.reads.touched(before, after);
+        self.states.iter().filter(|(_, state)| touched(state)).map(|(id, _)| *id).collect()
     }
 
     /// Conditions that were asked at least once.
@@ -188,14 +264,14 @@ impl Conditions {
     /// When the first of these may be asked again by traffic.
     pub fn next_retry(&self, conditions: &BTreeSet<ConditionId>, retry: Duration) -> Option<Duration> {
         let states = conditions.iter().filter_map(|id| self.states.get(id));
-        states.filter(|state| state.running.is_none()).map(|state| state.started + retry).min()
+        states.filter(|state| state.running.is_empty()).map(|state| state.started + retry).min()
     }
 
     /// Forgets a failure that could not be answered by the user, once the retry floor has passed.
     pub fn forget_failure(&mut self, id: ConditionId, retry: Duration, now: Duration) {
         let Some(state) = self.states.get_mut(&id) else { return };
         let failed = matches!(&state.answer, Some(Err(failure)) if !failure.kind.starts_remedies());
-        if failed && state.running.is_none() && now >= state.started + retry {
+        if failed && state.running.is_empty() && now >= state.started + retry {
             state.answer = None;
         }
     }
@@ -280,3 +356,6 @@ impl Tally {
         }
     }
 }
+
+/// Runs of one condition under way at once: the one that was asked of older facts, and one of the newest.
+const MAX_RUNS: usize = 2;

@@ -2,6 +2,8 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use time::OffsetDateTime;
+
 use super::{Answer, FlowId, RunId};
 use crate::{
     id::{ConditionId, EntitlementId},
@@ -29,6 +31,8 @@ pub enum Effect {
     Cut(FlowId, Denial),
     /// A condition began or ceased to hold; the user may be told.
     ConditionChanged { condition: ConditionId, name: Arc<str>, answer: Answer },
+    /// The session's tokens die at a known time; the user is told to renew before, or to sign in again.
+    RenewBefore { effective: OffsetDateTime, seq: u64, reason: String, sign_in: bool },
     /// End the session and all its flows at once.
     End(EndReason),
 }

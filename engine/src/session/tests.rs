@@ -6,10 +6,13 @@ use uuid::Uuid;
 
 use super::*;
 use crate::{
+    claims::Reads,
     id::SiteId,
     object::{Action, Direction, Effect as Action_, HostSpec, PortRange, PortSpec, Schedule, Traffic},
+    revocation::{RevocationRule, RevocationScope},
     rules::{NameAnswers, Protocol, ScriptAnswers, build},
     script::{Failure, FailureKind},
+    token::TokenKind,
 };
 
 const START: OffsetDateTime = time::macros::datetime!(2026-01-05 09:00 UTC);
@@ -91,6 +94,7 @@ fn told(effects: &[Effect]) -> Vec<String> {
         Effect::Resume(_) => "resume".to_owned(),
         Effect::Cut(_, denial) => format!("cut {}", denial.code()),
         Effect::ConditionChanged { name, answer, .. } => format!("{name} {}", *answer == Ok(true)),
+        Effect::RenewBefore { sign_in, .. } => format!("renew before, sign in: {sign_in}"),
         Effect::End(reason) => format!("end {}", reason.code()),
     };
     effects.iter().map(tell).collect()
@@ -233,13 +237,12 @@ fn a_session_asks_a_little_after_the_scheduled_moment() {
     session.open(FLOW, target("10.0.0.5"), at(0));
     assert_eq!(session.poll_wall(), START + Duration::from_secs(60) + delay);
     assert_eq!(told(&session.handle_timeout(at(62))), ["deny flow.no-answer"]);
-    let asked = session.handle_timeout(at(63));
-    assert_eq!(told(&asked), [""; 0], "a run under way is as fresh as any while nothing was answered");
+    assert_eq!(told(&session.handle_timeout(at(63))), ["ask"], "the run under way was asked of older facts");
     assert_eq!(session.poll_wall(), START + Duration::from_secs(120) + delay);
 }
 
 #[test]
-fn an_overtaken_answer_is_ignored() {
+fn an_overtaken_answer_takes_away_but_never_gives() {
     let mut session = open_flow();
     let old = run_of(&session.reevaluate(at(5)), 1);
     let new = run_of(&session.reevaluate(at(6)), 1);
@@ -248,6 +251,54 @@ fn an_overtaken_answer_is_ignored() {
         ["c1 false", "cut flow.condition-false"]
     );
     assert_eq!(told(&session.handle_answer(condition(1), old, Ok(true), at(6))), [""; 0]);
+
+    let mut session = self::session(&[1], Logic::And);
+    let old = run_of(&session.open(FLOW, target("10.0.0.5"), at(0)), 1);
+    let new = run_of(&session.reevaluate(at(1)), 1);
+    assert_eq!(
+        told(&session.handle_answer(condition(1), old, Ok(true), at(1))),
+        [""; 0],
+        "it was asked before the fact"
+    );
+    assert_eq!(told(&session.handle_answer(condition(1), new, Ok(true), at(1))), ["c1 true", "allow e1#0"]);
+}
+
+#[test]
+fn asking_without_end_keeps_no_answer_standing() {
+    let mut session = open_flow();
+    let first = run_of(&session.reevaluate(at(5)), 1);
+    let second = run_of(&session.reevaluate(at(5)), 1);
+    assert_eq!(told(&session.reevaluate(at(5))), [""; 0], "two at once");
+    let effects = session.handle_answer(condition(1), first, Ok(true), at(6));
+    assert_eq!(told(&effects), ["ask"], "what was asked third");
+    let third = run_of(&effects, 1);
+    session.reevaluate(at(6));
+    let effects = session.handle_answer(condition(1), second, Ok(false), at(7));
+    assert_eq!(told(&effects), ["c1 false", "cut flow.condition-false", "ask"]);
+    assert_eq!(told(&session.handle_answer(condition(1), third, Ok(false), at(8))), [""; 0]);
+}
+
+#[test]
+fn changed_claims_ask_what_reads_them() {
+    let claims = |groups: u32, os: u32| serde_json::json!({"user": {"groups": groups}, "device": {"os": os}});
+    let mut session = session(&[1, 2], Logic::And);
+    let asked = session.open(FLOW, target("10.0.0.5"), at(0));
+    let (first, second) = (run_of(&asked, 1), run_of(&asked, 2));
+    let of = |path: &str| Answered { answer: Ok(true), reads: Reads::of([path]) };
+    session.handle_answer(condition(1), first, of("user.groups"), at(0));
+    assert_eq!(told(&session.handle_answer(condition(2), second, of("device.os"), at(0))), ["c2 true", "allow e1#0"]);
+    assert_eq!(told(&session.handle_claims(&claims(1, 1), &claims(1, 1), at(1))), [""; 0]);
+    let asked = session.handle_claims(&claims(1, 1), &claims(1, 2), at(1));
+    assert_eq!(told(&asked), ["ask"]);
+    assert!(session.passes(FLOW, START), "the last answer stands while it is asked again");
+    let run = run_of(&asked, 2);
+    let effects = session.handle_answer(condition(2), run, Err(failure(FailureKind::Crash)), at(1));
+    assert_eq!(told(&effects), ["c2 false", "cut flow.condition-failed"]);
+    assert_eq!(
+        told(&session.handle_claims(&claims(1, 2), &claims(2, 2), at(2))),
+        ["ask", "ask"],
+        "a failure may read anything"
+    );
 }
 
 #[test]
@@ -332,6 +383,43 @@ fn the_end_is_the_end() {
     assert!(!session.passes(FLOW, START));
     assert_eq!(told(&session.open(FlowId(2), target("10.0.0.5"), at(1))), ["deny flow.session-ended"]);
     assert_eq!(told(&session.end(EndReason::SignedOut)), [""; 0]);
+}
+
+fn revocation(seq: u64, after: u64) -> RevocationRule {
+    let effective = START + Duration::from_secs(after);
+    let scope =
+        RevocationScope { ending: "OU=local".parse().unwrap(), kinds: TokenKind::ALL.into(), site: None, token: None };
+    RevocationRule { seq, scope, effective, reason: "lost laptop".into(), forget_after: effective }
+}
+
+#[test]
+fn a_delayed_revocation_ends_unless_newer_tokens_are_shown() {
+    let mut session = open_flow();
+    let covering = [(TokenKind::Claims, revocation(7, 300))];
+    assert_eq!(told(&session.handle_revocations(&covering, at(1))), ["renew before, sign in: true"]);
+    assert_eq!(told(&session.handle_revocations(&covering, at(1))), [""; 0], "told once");
+    assert_eq!(session.poll_wall(), START + Duration::from_secs(300));
+    assert!(session.passes(FLOW, at(299).wall) && !session.passes(FLOW, at(300).wall), "before any timer");
+    let sooner = [(TokenKind::Entitlement, revocation(8, 100))];
+    assert_eq!(told(&session.handle_revocations(&sooner, at(2))), ["renew before, sign in: false"]);
+    assert!(!session.passes(FLOW, at(100).wall));
+    assert_eq!(told(&session.handle_all_revocations(&covering, at(3))), ["renew before, sign in: true"]);
+    assert!(session.passes(FLOW, at(299).wall), "newer entitlements are covered by the later rule only");
+    assert_eq!(told(&session.handle_all_revocations(&[], at(4))), [""; 0]);
+    assert!(session.passes(FLOW, at(300).wall));
+    session.handle_revocations(&covering, at(5));
+    assert_eq!(told(&session.handle_timeout(at(300))), ["end session.revoked"]);
+}
+
+#[test]
+fn a_revocation_at_once_is_at_once() {
+    let mut session = open_flow();
+    let covering = [(TokenKind::Entitlement, revocation(7, 1))];
+    assert_eq!(
+        told(&session.handle_revocations(&covering, at(0))),
+        ["end session.revoked"],
+        "clocks are a second apart"
+    );
 }
 
 #[test]

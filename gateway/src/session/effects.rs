@@ -7,7 +7,7 @@ use engine::{
     object::{Condition, Logic, RemedyAsk},
     rules::{Protocol, Target},
     script::{FailureKind, ScriptKind},
-    session::{Answer, Denial, Effect, EndReason, FlowId, RunId},
+    session::{Answer, Answered, Denial, Effect, EndReason, FlowId, RunId},
 };
 use protocol::message::{ControlDown, Refusal, Remedies, RemedyKind, RemedyOffer, close_code};
 use serde_json::{Map, Value};
@@ -54,6 +54,9 @@ impl LiveSession {
                 Effect::ConditionChanged { condition, name, answer } => {
                     self.tell_condition(inner, condition, &name, &answer)
                 }
+                Effect::RenewBefore { effective, seq, reason, sign_in } => {
+                    self.announce(effective, seq, reason, sign_in);
+                }
                 Effect::End(reason) => self.carry_out_end(inner, &reason),
             }
         }
@@ -97,21 +100,23 @@ impl LiveSession {
         });
     }
 
-    async fn ask(&self, condition: ConditionId, claims: Arc<Value>) -> Answer {
-        let missing = || failure(FailureKind::Crash, "", "the condition is not configured");
-        let config = self.gateway.config.current().ok_or_else(missing)?;
-        let condition = config.definitions.condition(condition).ok_or_else(missing)?;
+    async fn ask(&self, condition: ConditionId, claims: Arc<Value>) -> Answered {
+        let config = self.gateway.config.current();
+        let found = config.as_ref().and_then(|config| Some((config, config.definitions.condition(condition)?)));
+        let Some((config, condition)) = found else {
+            return Err(failure(FailureKind::Crash, "", "the condition is not configured")).into();
+        };
         let script = script(&condition.name, ScriptKind::Condition, &condition.expression);
         let record = self.run(&config.definitions, vec![script], claims).await.pop();
-        let answer = condition_answer(&condition.name, record);
-        if let Err(failure) = &answer {
+        let answered = condition_answer(&condition.name, record);
+        if let Err(failure) = &answered.answer {
             let mut members = Map::new();
             members.insert("condition_name".to_owned(), condition.name.clone().into());
             members.insert("failure".to_owned(), failure.kind.as_str().into());
             members.insert("message".to_owned(), failure.message.clone().into());
             self.note(Daemon::Session, "condition_failed", Weight::Flow, members);
         }
-        answer
+        answered
     }
 
     fn tell_condition(&self, inner: &mut Inner, id: ConditionId, name: &Arc<str>, answer: &Answer) {

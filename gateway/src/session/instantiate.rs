@@ -67,17 +67,22 @@ impl LiveSession {
         Some(tokio::spawn(self.clone().run_instantiation()))
     }
 
-    /// Newer tokens: what they no longer grant ends at once, the rest is asked anew.
+    /// Newer tokens: what they no longer grant ends at once. With a new entitlement token everything is asked anew, with
+    /// new claims alone what reads them.
     pub(crate) fn renew(self: &Arc<Self>, tokens: Tokens) -> Option<JoinHandle<()>> {
         self.act(|inner, now| {
-            inner.claims = self.claims_of(&tokens);
+            let claims = std::mem::replace(&mut inner.claims, self.claims_of(&tokens));
+            let renewed = inner.tokens.entitlement_id() != tokens.entitlement_id();
             inner.granted = tokens.granted();
             inner.session.handle_expiry(tokens.expires());
             inner.tokens = tokens;
             let mut effects = self.condemn_anew(inner, now);
             if inner.is_live() {
                 effects.extend(self.build(inner, now));
-                effects.extend(inner.session.reevaluate(now));
+                effects.extend(match renewed {
+                    true => inner.session.reevaluate(now),
+                    false => inner.session.handle_claims(&claims, &inner.claims, now),
+                });
             }
             ((), effects)
         });

@@ -82,6 +82,8 @@ impl<'a> Walker<'a> {
             self.doubt(None, "gives the name of the claims another meaning");
         }
         if bound.arguments {
+            // The claims are among them.
+            self.claims.insert("*".to_owned());
             self.doubt(None, "uses the arguments object");
         }
         self.scopes.enter();
