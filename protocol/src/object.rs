@@ -8,6 +8,7 @@ mod definition;
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use uuid::{Uuid, uuid};
 
 pub use definition::{Definition, DefinitionError, parse_schedule, parse_server};
 
@@ -104,3 +105,6 @@ impl<'de> Deserialize<'de> for ObjectKind {
         text.parse().map_err(de::Error::custom)
     }
 }
+
+/// The built-in MFA provider of time-based one-time codes, the only one of its type (D 32).
+pub const TOTP_PROVIDER: Uuid = uuid!("03542d1e-733c-4c43-a567-d28fbc4649a7");

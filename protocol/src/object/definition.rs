@@ -24,7 +24,7 @@ use engine::{
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::ObjectKind;
+use super::{ObjectKind, TOTP_PROVIDER};
 
 /// A configured object as the engine needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -263,7 +263,11 @@ impl RemedyDocument {
         let suffix = self.claim_suffix.ok_or_else(|| "claimSuffix is missing".to_owned());
         let ask = match self.remedy_type {
             RemedyType::DisplayMessage => RemedyAsk::DisplayMessage,
-            RemedyType::OtpAuthentication => RemedyAsk::Otp { suffix: suffix? },
+            RemedyType::OtpAuthentication => {
+                let provider = self.provider_id.ok_or_else(|| "providerId is missing".to_owned())?;
+                let suffix = suffix?;
+                if provider.uuid() == TOTP_PROVIDER { RemedyAsk::Otp { suffix } } else { RemedyAsk::OtherFactor }
+            }
             RemedyType::PasswordAuthentication => {
                 let provider = self.provider_id.ok_or_else(|| "providerId is missing".to_owned())?;
                 RemedyAsk::Password { suffix: suffix?, provider }
@@ -671,6 +675,24 @@ mod tests {
             entitlement.actions[0].hosts,
             [HostSpec::Script("team-hosts".into()), HostSpec::Name("ci.example.com".into())]
         );
+    }
+
+    #[test]
+    fn codes_are_asked_for_by_the_built_in_provider_only() {
+        let condition = |provider: Value| {
+            let remedy = json!({ "type": "OtpAuthentication", "message": "m", "claimSuffix": "s", "providerId": provider });
+            let body = json!({
+                "id": "0f1d3ed5-8b2b-4f6f-9b6a-1d1f4a1c3c01", "name": "n", "expression": "return false;",
+                "remedyMethods": [remedy],
+            });
+            match Definition::parse(ObjectKind::Condition, &body) {
+                Ok(Definition::Condition(condition)) => Some(condition.remedies[0].ask.clone()),
+                _ => None,
+            }
+        };
+        assert_eq!(condition(json!(TOTP_PROVIDER)), Some(RemedyAsk::Otp { suffix: "s".into() }));
+        assert_eq!(condition(json!("3ae98d53-c520-437f-99e4-451f936e6d2c")), Some(RemedyAsk::OtherFactor));
+        assert_eq!(condition(Value::Null), None);
     }
 
     #[test]
