@@ -18,7 +18,8 @@ use crate::api::{
     appliances,
     call::{Answer, Call, ok},
     caller::Admin,
-    change, crud, devices, login, logs, messages, otp, resolution, roles, scripts, session_info, sessions, settings, tokens,
+    change, crud, devices, login, logs, messages, otp, resolution, roles, scripts, session_info, sessions, settings,
+    tokens,
 };
 
 /// The routes, and the list of them that tests walk.

@@ -141,9 +141,9 @@ async fn guessing_at_once_from_two_sessions_gains_nothing() {
         let (carrier, claims_token) = (session.carrier.clone(), session.claims.token.clone());
         let condition = ConditionId::new(id_of("fresh code"));
         let answer = RemedyAnswer { claims_token, condition, place: 0, answer: guess };
-        guesses.spawn(async move {
-            refused(ask::<SignedToken>(&carrier, &ControllerRequest::AnswerRemedy(answer)).await)
-        });
+        guesses.spawn(
+            async move { refused(ask::<SignedToken>(&carrier, &ControllerRequest::AnswerRemedy(answer)).await) },
+        );
     }
     let codes = guesses.join_all().await;
     assert!(codes.iter().all(|code| code == "remedy.wrong-code"), "{codes:?}");

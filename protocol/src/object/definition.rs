@@ -680,7 +680,8 @@ mod tests {
     #[test]
     fn codes_are_asked_for_by_the_built_in_provider_only() {
         let condition = |provider: Value| {
-            let remedy = json!({ "type": "OtpAuthentication", "message": "m", "claimSuffix": "s", "providerId": provider });
+            let remedy =
+                json!({ "type": "OtpAuthentication", "message": "m", "claimSuffix": "s", "providerId": provider });
             let body = json!({
                 "id": "0f1d3ed5-8b2b-4f6f-9b6a-1d1f4a1c3c01", "name": "n", "expression": "return false;",
                 "remedyMethods": [remedy],

@@ -83,8 +83,10 @@ impl Accepted {
             .map_err(|error| refusal::unavailable(&error))?;
         let response = Response { suffix: suffix.to_owned(), kind, at: asked.now };
         let content = with_responses(content, &with_answer(&old.responses, response));
-        let (token, row) =
-            c.issuer.claims(&asked.subject(), asked.binding(c), content).map_err(|error| refusal::unavailable(&error))?;
+        let (token, row) = c
+            .issuer
+            .claims(&asked.subject(), asked.binding(c), content)
+            .map_err(|error| refusal::unavailable(&error))?;
         Ok(Self { token, row, suffix: suffix.to_owned() })
     }
 

@@ -15,8 +15,7 @@ use zeroize::Zeroizing;
 use super::columns::{Columns, micros, signed};
 use crate::store::{
     AdminMessageRow, AuditFilter, AuditRow, DeviceRow, Enrolment, Loaded, MessageStatus, Object, OtpSeed, TokenFilter,
-    TokenRow,
-    audit::Link,
+    TokenRow, audit::Link,
 };
 
 /// Everything a controller starts from. The connection should stand in a transaction, so that it is of one moment.
