@@ -3,16 +3,24 @@
 
 use std::{
     fs::{self, File},
-    io::{BufRead as _, BufReader, Write as _},
-    os::unix::{fs::PermissionsExt as _, net::UnixStream},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    os::unix::{
+        fs::{OpenOptionsExt as _, PermissionsExt as _},
+        net::UnixStream,
+    },
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
+    sync::{Arc, Mutex},
     time::{Duration, Instant, SystemTime},
 };
 
 use data_encoding::BASE32_NOPAD;
 use reqwest::{Method, StatusCode};
 use ring::hmac;
+use rustix::{
+    fs::OFlags,
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -20,10 +28,11 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::world::{ADMIN_PASSWORD, Api, ConnectedClient, Controller, DEFAULT_SITE, start_gateway};
+use crate::world::{ADMIN_PASSWORD, Api, ConnectedClient, Controller, DEFAULT_SITE, start_gateway, wait_for_json};
 
 const PASSWORD: &str = "ana-Password-1";
 const TOTP_PROVIDER: &str = "03542d1e-733c-4c43-a567-d28fbc4649a7";
+const FIDO2_PROVIDER: &str = "3ae98d53-c520-437f-99e4-451f936e6d2c";
 
 /// Conditions, each with an expression that another lane runs.
 const CONDITIONS: [(&str, &str); 3] = [
@@ -45,9 +54,12 @@ async fn a_connection_waits_for_a_one_time_code() {
     let mut destinations = Vec::new();
     for (name, expression) in CONDITIONS {
         let echo = testing::echo_server().await;
-        grant(&admin, name, expression, echo.port()).await;
+        grant(&admin, name, expression, (TOTP_PROVIDER, echo.port())).await;
         destinations.push(echo.to_string());
     }
+    let echo = testing::echo_server().await;
+    grant(&admin, "key", "return claims.user.hasOtp('key', 5);", (FIDO2_PROVIDER, echo.port())).await;
+    destinations.push(echo.to_string());
     let user = json!({ "name": "ana", "firstName": "Ana", "lastName": "Example", "password": PASSWORD });
     admin.expect(Method::POST, "local-users", Some(user), StatusCode::OK).await;
     let client = ConnectedClient::start(dir.path(), &controller, "ana", PASSWORD, &destinations).await;
@@ -95,6 +107,16 @@ async fn a_connection_waits_for_a_one_time_code() {
     assert_eq!(given, json!("done"));
     heard(waiting).await;
 
+    let waiting = connect(3);
+    let unmet = desk.unmet("key").await;
+    assert_eq!(
+        (&unmet["message"], &unmet["remedies"]),
+        (&json!("Show your app. (cannot be answered by this version)"), &json!([]))
+    );
+    desk.refused("key", &["--code", &again.code(1)], "asks for nothing now");
+    assert!(!waiting.is_finished());
+    waiting.abort();
+
     told(&admin).await;
     let status = desk.status().to_string();
     let logs = ["controller", "gateway", "ana"]
@@ -106,6 +128,39 @@ async fn a_connection_waits_for_a_one_time_code() {
             "a secret was told"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_at_a_terminal_scans_and_types() {
+    let dir = tempfile::tempdir().unwrap();
+    let controller = Controller::start(dir.path()).await;
+    let admin = controller.admin().await;
+    let _gateway = start_gateway(dir.path(), &admin).await;
+    let echo = testing::echo_server().await;
+    grant(&admin, "first", CONDITIONS[0].1, (TOTP_PROVIDER, echo.port())).await;
+    let user = json!({ "name": "ana", "firstName": "Ana", "lastName": "Example", "password": PASSWORD });
+    admin.expect(Method::POST, "local-users", Some(user), StatusCode::OK).await;
+    let mut terminal = Terminal::start(dir.path(), &controller, &echo.to_string());
+    let ready = wait_for_json(&dir.path().join("ready.json")).await;
+    let forward = ready["listeners"][0]["address"].as_str().unwrap();
+    let waiting = [0, 1, 2].map(|_| tokio::spawn(talk(forward.to_owned())));
+
+    let shown = terminal.until(1, "your code: ").await;
+    let secret = Secret::of(&scanned(&shown));
+    let (_, typed) = shown.split_once("or type its secret into the app: ").expect("the secret as text");
+    let typed: String = typed.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(typed, BASE32_NOPAD.encode(&secret.0));
+    terminal.enter(&secret.wrong());
+    let shown = terminal.until(2, "your code: ").await;
+    assert!(shown.contains("the code is wrong"), "{shown}");
+    assert!(waiting.iter().all(|flow| !flow.is_finished()));
+    terminal.enter(&secret.code(0));
+    for flow in waiting {
+        heard(flow).await;
+    }
+    let shown = terminal.until(1, "Your answer for `first` was accepted").await;
+    assert_eq!(shown.matches("scan this with").count(), 1, "one question, however many connections wait: {shown}");
+    assert_eq!(seeds(&admin).await, json!([seed(true)]));
 }
 
 /// What the audit log holds in the end.
@@ -143,9 +198,9 @@ fn seed(verified: bool) -> Value {
 }
 
 /// An entitlement to the port whose condition asks for a code.
-async fn grant(admin: &Api, name: &str, expression: &str, port: u16) {
+async fn grant(admin: &Api, name: &str, expression: &str, (provider, port): (&str, u16)) {
     let post = |kind: &'static str, body: Value| admin.expect(Method::POST, kind, Some(body), StatusCode::OK);
-    let remedy = json!({ "type": "OtpAuthentication", "message": "Show your app.", "claimSuffix": name, "providerId": TOTP_PROVIDER });
+    let remedy = json!({ "type": "OtpAuthentication", "message": "Show your app.", "claimSuffix": name, "providerId": provider });
     let condition = json!({ "name": name, "expression": expression, "remedyMethods": [remedy] });
     let condition = post("conditions", condition).await;
     let actions =
@@ -195,6 +250,92 @@ impl Secret {
         let right: Vec<String> = (-3..=3).map(|steps| self.code(steps)).collect();
         (100_000..).map(|number| number.to_string()).find(|guess| !right.contains(guess)).unwrap()
     }
+}
+
+/// A client at a terminal: what it shows, and a keyboard.
+struct Terminal {
+    client: Child,
+    keyboard: File,
+    shown: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Terminal {
+    fn start(dir: &Path, controller: &Controller, destination: &str) -> Self {
+        fs::write(dir.join("password"), PASSWORD).unwrap();
+        let near = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&near).unwrap();
+        unlockpt(&near).unwrap();
+        let far = ptsname(&near, Vec::new()).unwrap();
+        let no_control = i32::try_from(OFlags::NOCTTY.bits()).unwrap();
+        let far = File::options().read(true).write(true).custom_flags(no_control).open(far.to_str().unwrap()).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        command.args(["client", "--provider", "local", "--data", "ana-data", "--username", "ana"]).current_dir(dir);
+        command.args(["--password-file", "password", "--ready-file", "ready.json"]);
+        command.args(["--controller", &controller.client_address, "--ca-fingerprint", &controller.fingerprint]);
+        command.args(["--forward", &format!("127.0.0.1:0={destination}")]);
+        command.stdin(far.try_clone().unwrap()).stdout(far.try_clone().unwrap()).stderr(far);
+        let client = command.spawn().unwrap();
+        let keyboard = File::from(near);
+        let shown = Arc::new(Mutex::new(Vec::new()));
+        let (mut screen, filled) = (keyboard.try_clone().unwrap(), Arc::clone(&shown));
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            // Ends with the client, whose end of the terminal is the last.
+            while let Ok(count @ 1..) = screen.read(&mut buffer) {
+                filled.lock().unwrap().extend_from_slice(&buffer[..count]);
+            }
+        });
+        Self { client, keyboard, shown }
+    }
+
+    /// Waits until a text is shown so many times; answers everything that is.
+    async fn until(&self, times: usize, text: &str) -> String {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let shown = String::from_utf8_lossy(&self.shown.lock().unwrap()).replace('\r', "");
+            if shown.matches(text).count() >= times {
+                return shown;
+            }
+            assert!(Instant::now() < deadline, "`{text}` is not shown: {shown}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    fn enter(&mut self, line: &str) {
+        writeln!(self.keyboard, "{line}").unwrap();
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // One that is already gone needs no killing.
+        let _ = self.client.kill();
+        let _ = self.client.wait();
+    }
+}
+
+/// What a phone reads from the screen.
+fn scanned(shown: &str) -> String {
+    let rows: Vec<Vec<char>> = shown
+        .lines()
+        .filter_map(|line| line.strip_prefix("\u{1b}[38;5;16;48;5;231m")?.strip_suffix("\u{1b}[0m"))
+        .map(|line| line.chars().collect())
+        .collect();
+    assert!(!rows.is_empty(), "no QR code is shown: {shown}");
+    let scale = 4;
+    let shade = |x: usize, y: usize| {
+        let (column, row) = (x / scale, y / scale);
+        let dark = match rows[row / 2][column] {
+            '█' => true,
+            '▀' => row % 2 == 0,
+            '▄' => row % 2 == 1,
+            _ => false,
+        };
+        if dark { 0 } else { 255 }
+    };
+    let (width, height) = (rows[0].len() * scale, rows.len() * 2 * scale);
+    let mut image = rqrr::PreparedImage::prepare_from_greyscale(width, height, shade);
+    image.detect_grids()[0].decode().unwrap().1
 }
 
 /// The user's side: the commands of the client, and its control socket.
@@ -254,15 +395,20 @@ impl Desk {
 
     /// Waits until the condition asks for a code.
     async fn asked(&self, condition: &str) {
+        let unmet = self.unmet(condition).await;
+        assert_eq!(unmet["remedies"][0]["kind"], "code", "{unmet}");
+    }
+
+    /// The condition, once a connection waits for it.
+    async fn unmet(&self, condition: &str) -> Value {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
             let status = self.status();
-            let unmet = status["sites"][0]["unmet"].as_array().unwrap().clone();
-            if let Some(unmet) = unmet.iter().find(|unmet| unmet["condition"] == condition) {
-                assert_eq!(unmet["remedies"][0]["kind"], "code", "{unmet}");
-                return;
+            let mut unmet = status["sites"][0]["unmet"].as_array().unwrap().iter();
+            if let Some(unmet) = unmet.find(|unmet| unmet["condition"] == condition) {
+                return unmet.clone();
             }
-            assert!(Instant::now() < deadline, "`{condition}` asks for nothing: {status}");
+            assert!(Instant::now() < deadline, "nothing waits for `{condition}`: {status}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

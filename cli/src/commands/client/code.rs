@@ -60,9 +60,14 @@ pub(super) async fn answer(
 fn show(question: Question<'_>, uri: &str) -> anyhow::Result<()> {
     let code = Qr::new(uri)?.terminal();
     let secret = grouped(uri).context("the controller sent a secret that is none")?;
-    let mut terminal = std::io::stderr().lock();
-    writeln!(terminal, "{}\nscan this with an authenticator app:\n", question.text()).context("cannot ask")?;
-    writeln!(terminal, "{}\nor type its secret into the app: {}", code.as_str(), secret.as_str()).context("cannot ask")
+    let text = Zeroizing::new(format!(
+        "{}\nscan this with an authenticator app:\n\n{}\nor type its secret into the app: {}\n",
+        question.text(),
+        code.as_str(),
+        secret.as_str()
+    ));
+    // In one piece, so that no message of the running client comes in between.
+    std::io::stderr().lock().write_all(text.as_bytes()).context("cannot ask")
 }
 
 /// The secret in groups of four.
