@@ -678,25 +678,6 @@ mod tests {
     }
 
     #[test]
-    fn codes_are_asked_for_by_the_built_in_provider_only() {
-        let condition = |provider: Value| {
-            let remedy =
-                json!({ "type": "OtpAuthentication", "message": "m", "claimSuffix": "s", "providerId": provider });
-            let body = json!({
-                "id": "0f1d3ed5-8b2b-4f6f-9b6a-1d1f4a1c3c01", "name": "n", "expression": "return false;",
-                "remedyMethods": [remedy],
-            });
-            match Definition::parse(ObjectKind::Condition, &body) {
-                Ok(Definition::Condition(condition)) => Some(condition.remedies[0].ask.clone()),
-                _ => None,
-            }
-        };
-        assert_eq!(condition(json!(TOTP_PROVIDER)), Some(RemedyAsk::Otp { suffix: "s".into() }));
-        assert_eq!(condition(json!("3ae98d53-c520-437f-99e4-451f936e6d2c")), Some(RemedyAsk::OtherFactor));
-        assert_eq!(condition(Value::Null), None);
-    }
-
-    #[test]
     fn schedules_are_intervals_or_times_of_day() {
         assert_eq!(parse_schedule("15m"), Some(Schedule::Every(Duration::from_secs(900))));
         assert_eq!(parse_schedule("2:10"), Some(Schedule::DailyAt(Duration::from_secs(7800))));
