@@ -20,6 +20,8 @@ mod device_scripts;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod otp;
+#[cfg(test)]
 mod remedies;
 #[cfg(test)]
 mod script;

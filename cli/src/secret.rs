@@ -10,27 +10,37 @@ use zeroize::Zeroizing;
 
 /// Reads a password: the first line of the file, of the standard input for `-`, or what is typed at the prompt.
 pub(crate) fn read_password(file: Option<&Path>, prompt: &str) -> anyhow::Result<Zeroizing<String>> {
-    let text = match file {
-        Some(path) if path == Path::new("-") => {
-            read_bounded(std::io::stdin().lock()).context("could not read the password from the standard input")?
-        }
-        Some(path) => {
-            let file = std::fs::File::open(path)
-                .with_context(|| format!("could not open the password file `{}`", path.display()))?;
-            read_bounded(file).with_context(|| format!("could not read the password file `{}`", path.display()))?
-        }
+    match file {
+        Some(path) => read_file(path, "password"),
         None if std::io::stdin().is_terminal() => {
-            Zeroizing::new(rpassword::prompt_password(format!("{prompt}: ")).context("could not read the password")?)
+            let text = rpassword::prompt_password(format!("{prompt}: ")).context("could not read the password")?;
+            first_line(&Zeroizing::new(text), "password")
         }
         None => bail!(
             "no password: there is no terminal to ask on; use --password-file FILE, or --password-file - for the standard input"
         ),
-    };
-    let password = Zeroizing::new(text.lines().next().unwrap_or_default().to_owned());
-    if password.is_empty() {
-        bail!("the password is empty");
     }
-    Ok(password)
+}
+
+/// Reads the first line of the file, or of the standard input for `-`; `what` names it in errors.
+pub(crate) fn read_file(path: &Path, what: &str) -> anyhow::Result<Zeroizing<String>> {
+    let text = if path == Path::new("-") {
+        read_bounded(std::io::stdin().lock())
+            .with_context(|| format!("could not read the {what} from the standard input"))?
+    } else {
+        let file = std::fs::File::open(path)
+            .with_context(|| format!("could not open the {what} file `{}`", path.display()))?;
+        read_bounded(file).with_context(|| format!("could not read the {what} file `{}`", path.display()))?
+    };
+    first_line(&text, what)
+}
+
+fn first_line(text: &str, what: &str) -> anyhow::Result<Zeroizing<String>> {
+    let line = Zeroizing::new(text.lines().next().unwrap_or_default().to_owned());
+    if line.is_empty() {
+        bail!("the {what} is empty");
+    }
+    Ok(line)
 }
 
 fn read_bounded(from: impl std::io::Read) -> std::io::Result<Zeroizing<String>> {

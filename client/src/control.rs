@@ -2,8 +2,10 @@
 //!
 //! A request is `{"command":"status"}`, `{"command":"renew"}`, `{"command":"sign-out"}` or
 //! `{"command":"answer","condition":"NAME","answer":"TEXT"}`, with a `number` when the condition asks for several things;
-//! each is answered by one line.
-//! Only processes of the same user (or root) are answered, whatever the file's mode. No answer holds a secret.
+//! each is answered by one line. `{"command":"enrol","condition":"NAME"}` is answered by `{"enrolment":{"uri":"otpauth://…"}}`
+//! when one-time codes are to be set up first, and else by a `uri` of null; every call makes a new secret, and only the
+//! newest can be confirmed by a code.
+//! Only processes of the same user (or root) are answered, whatever the file's mode. No other answer holds a secret.
 
 mod server;
 
@@ -33,7 +35,7 @@ pub async fn status(data_dir: &Path) -> Result<Status, ControlError> {
     match request(data_dir, Command::Status).await? {
         Reply::Status(status) => Ok(*status),
         Reply::Failed(refusal) => Err(ControlError::Refused(refusal)),
-        Reply::Done => Err(ControlError::Answer(None)),
+        Reply::Done | Reply::Enrolment { .. } => Err(ControlError::Answer(None)),
     }
 }
 
@@ -64,6 +66,23 @@ pub async fn answer(
     text: Zeroizing<String>,
 ) -> Result<(), ControlError> {
     done(request(data_dir, Command::Answer { condition: condition.to_owned(), number, answer: Secret(text) }).await?)
+}
+
+/// Has a new secret made where a condition asks for a one-time code and the user has no app that was confirmed by one: the
+/// URI that apps read from a QR code, or `None` when a code can be given right away.
+///
+/// # Errors
+/// When none runs there, no code is asked for, or the controller cannot be reached.
+pub async fn enrol(
+    data_dir: &Path,
+    condition: &str,
+    number: Option<usize>,
+) -> Result<Option<Zeroizing<String>>, ControlError> {
+    match request(data_dir, Command::Enrol { condition: condition.to_owned(), number }).await? {
+        Reply::Enrolment { uri } => Ok(uri.map(|uri| uri.0)),
+        Reply::Failed(refusal) => Err(ControlError::Refused(refusal)),
+        Reply::Status(_) | Reply::Done => Err(ControlError::Answer(None)),
+    }
 }
 
 /// Errors from asking a running client.
@@ -112,9 +131,14 @@ enum Command {
         number: Option<usize>,
         answer: Secret,
     },
+    Enrol {
+        condition: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        number: Option<usize>,
+    },
 }
 
-/// What the user answers; it may be a password, so it is wiped.
+/// What the user answers, or what an app is to know; it is wiped.
 struct Secret(Zeroizing<String>);
 
 impl Serialize for Secret {
@@ -130,11 +154,12 @@ impl<'de> Deserialize<'de> for Secret {
 }
 
 /// A line to a program.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Reply {
     Status(Box<Status>),
     Done,
+    Enrolment { uri: Option<Secret> },
     Failed(Refusal),
 }
 
@@ -148,14 +173,15 @@ async fn request(data_dir: &Path, command: Command) -> Result<Reply, ControlErro
         read_line(&mut BufReader::new(stream), MAX_REPLY).await
     });
     let line = answer.await.map_err(|_| ControlError::Io(io::ErrorKind::TimedOut.into()))?.map_err(ControlError::Io)?;
-    serde_json::from_slice(&line.unwrap_or_default()).map_err(|error| ControlError::Answer(Some(error)))
+    let line = Zeroizing::new(line.unwrap_or_default());
+    serde_json::from_slice(&line).map_err(|error| ControlError::Answer(Some(error)))
 }
 
 fn done(reply: Reply) -> Result<(), ControlError> {
     match reply {
         Reply::Done => Ok(()),
         Reply::Failed(refusal) => Err(ControlError::Refused(refusal)),
-        Reply::Status(_) => Err(ControlError::Answer(None)),
+        Reply::Status(_) | Reply::Enrolment { .. } => Err(ControlError::Answer(None)),
     }
 }
 

@@ -85,13 +85,16 @@ impl Controller {
     }
 }
 
-/// A request whose password does not outlive it.
+/// A request whose password or code does not outlive it.
 struct Wiped(ControllerRequest);
 
 impl Drop for Wiped {
     fn drop(&mut self) {
         if let ControllerRequest::Authenticate(authenticate) = &mut self.0 {
             authenticate.password.zeroize();
+        }
+        if let ControllerRequest::AnswerRemedy(remedy) = &mut self.0 {
+            remedy.answer.zeroize();
         }
     }
 }

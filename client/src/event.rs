@@ -227,6 +227,7 @@ pub fn what(kind: RemedyKind) -> &'static str {
     match kind {
         RemedyKind::Reason => "a reason",
         RemedyKind::Password => "your password",
+        RemedyKind::Code => "a one-time code",
     }
 }
 

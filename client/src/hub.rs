@@ -35,6 +35,12 @@ pub(crate) enum Command {
     Renew(Option<oneshot::Sender<Result<(), Refusal>>>),
     /// Answer what a condition asks for.
     Answer(Answer, oneshot::Sender<Result<(), Refusal>>),
+    /// Have a secret for one-time codes made where a condition asks for one and the user has none yet.
+    Enrol {
+        condition: String,
+        number: Option<usize>,
+        reply: oneshot::Sender<Result<Option<Zeroizing<String>>, Refusal>>,
+    },
     /// A gateway refused or ended the session.
     SiteEnded,
     /// A gateway announced the end of tokens.

@@ -3,7 +3,8 @@
 //! [`run`] is one signed-in session from start to end. It authenticates at a controller with a key made in memory, asks
 //! what it may do, keeps one gateway connection per Site, and offers SOCKS5 and port forwards to local programs. It
 //! renews its tokens while flows go on, and it looks at its device again and again: built-in claims, and device scripts that
-//! run in processes of their own. A local control socket answers [`status`], [`renew`], [`answer`] and [`sign_out`].
+//! run in processes of their own. A local control socket answers [`status`], [`renew`], [`answer`], [`enrol`]
+//! and [`sign_out`].
 //!
 //! The client decides nothing: what is allowed is the gateway's answer, flow by flow. It never keeps a password beyond
 //! the sign-in it was given for, never writes a token or key to disk, and trusts the profile's authority and no other.
@@ -32,7 +33,7 @@ mod survey;
 mod udp;
 
 pub use config::{ClientConfig, DeviceScriptMode, DeviceScripts, RunnerCommand};
-pub use control::{ControlError, answer, renew, sign_out, status};
+pub use control::{ControlError, answer, enrol, renew, sign_out, status};
 pub use err::ClientError;
 pub use event::{ClientEvent, PasswordRequest, what};
 pub use forward::{Forward, ForwardError};

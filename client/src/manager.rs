@@ -3,6 +3,8 @@
 //! Running flows survive everything here but their gateway's "no". A renewal presents new tokens on the connections there
 //! are. Signing in again makes new connections beside the old ones, which end with their last flow.
 
+mod enrol;
+
 use std::{sync::Arc, time::Duration};
 
 use engine::id::DeviceId;
@@ -89,6 +91,11 @@ impl Manager {
                     Command::Answer(answer, reply) => {
                         let outcome = self.answer(&answer).await;
                         // Whoever answered may have left.
+                        let _ = reply.send(outcome);
+                    }
+                    Command::Enrol { condition, number, reply } => {
+                        let outcome = self.enrol(&condition, number).await;
+                        // As above.
                         let _ = reply.send(outcome);
                     }
                     Command::SignOut(done) => return Some(SignOut(done)),

@@ -95,15 +95,9 @@ async fn first_sign_in(hub: &Hub, device: DeviceId, password: Zeroizing<String>)
 async fn refuse_commands(commands: &mut mpsc::Receiver<Command>) {
     while let Some(command) = commands.recv().await {
         match command {
-            Command::Renew(Some(reply)) | Command::Answer(_, reply) => {
-                let message = "the client is still signing in".to_owned();
-                // Whoever asked may have left.
-                let _ = reply.send(Err(Refusal {
-                    code: "client.signing-in".to_owned(),
-                    message,
-                    retry_after_secs: Some(1),
-                }));
-            }
+            // Whoever asked may have left.
+            Command::Renew(Some(reply)) | Command::Answer(_, reply) => drop(reply.send(Err(signing_in()))),
+            Command::Enrol { reply, .. } => drop(reply.send(Err(signing_in()))),
             Command::SignOut(done) => {
                 // As above.
                 let _ = done.send(());
@@ -112,6 +106,11 @@ async fn refuse_commands(commands: &mut mpsc::Receiver<Command>) {
             Command::Renew(None) | Command::SiteEnded | Command::EndAnnounced { .. } => {}
         }
     }
+}
+
+fn signing_in() -> Refusal {
+    let message = "the client is still signing in".to_owned();
+    Refusal { code: "client.signing-in".to_owned(), message, retry_after_secs: Some(1) }
 }
 
 /// Requests to the session's manager that may wait; gateways repeat theirs.

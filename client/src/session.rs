@@ -2,6 +2,8 @@
 //!
 //! Key and tokens live in memory only. Nothing here prints them: none of these types has `Debug`.
 
+mod prepare;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use engine::{dn::DistinguishedName, id::DeviceId, token::TokenKind};
 use protocol::{
@@ -141,11 +143,7 @@ impl Session {
 
     /// Answers what a condition asks for; the claims token that remembers it takes the place of the one at hand.
     pub(crate) async fn answer(&mut self, hub: &Hub, offer: &RemedyOffer, text: &str) -> Result<(), Refusal> {
-        let unreachable = |error: ClientError| Refusal {
-            code: error.code().to_owned(),
-            message: format!("your answer could not be checked, what waits goes on waiting: {error}"),
-            retry_after_secs: None,
-        };
+        let unreachable = |error: ClientError| unchecked(&error);
         let controller = Controller::connect(hub, &self.controller_tls).await.map_err(unreachable)?;
         let request = ControllerRequest::AnswerRemedy(RemedyAnswer {
             claims_token: self.claims.text(),
@@ -329,6 +327,15 @@ enum GrantError {
 /// Whether an authorization was refused for what the user may do, and not for the tokens or the moment.
 fn denies(refusal: &Refusal) -> bool {
     refusal.retry_after_secs.is_none() && !ends_sign_in(refusal)
+}
+
+/// What is told about an answer that no controller could be asked about.
+fn unchecked(error: &ClientError) -> Refusal {
+    Refusal {
+        code: error.code().to_owned(),
+        message: format!("your answer could not be checked, what waits goes on waiting: {error}"),
+        retry_after_secs: None,
+    }
 }
 
 /// Whether the controller does not believe the session itself any more.

@@ -21,6 +21,7 @@ mod list;
 mod login;
 mod logs;
 mod messages;
+mod otp;
 mod privilege;
 mod query;
 mod reads;

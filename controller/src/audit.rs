@@ -25,6 +25,10 @@ pub const TOKEN_RENEWED: &str = "token_renewed";
 pub const DEVICE_CLAIMS_ISSUED: &str = "device_claims_issued";
 /// A user answered what a condition asks for.
 pub const REMEDY_ANSWERED: &str = "remedy_answered";
+/// A user was shown a new seed of one-time codes.
+pub const OTP_SEED_SHOWN: &str = "otp_seed_shown";
+/// A user's first right code confirmed their seed.
+pub const OTP_SEED_ENROLLED: &str = "otp_seed_enrolled";
 /// Tokens were revoked.
 pub const TOKEN_REVOKED: &str = "token_revoked";
 

@@ -47,7 +47,7 @@ pub const POOL_V4: Uuid = uuid!("f572b4ab-7963-4a90-9e5a-3bf033bfe2cc");
 /// Pool of IPv6 addresses.
 pub const POOL_V6: Uuid = uuid!("6935b379-205d-4fdd-847f-a0b5f14aff53");
 /// Provider of time-based one-time codes.
-pub const TOTP_PROVIDER: Uuid = uuid!("03542d1e-733c-4c43-a567-d28fbc4649a7");
+pub const TOTP_PROVIDER: Uuid = protocol::object::TOTP_PROVIDER;
 /// FIDO2 provider.
 pub const FIDO2_PROVIDER: Uuid = uuid!("3ae98d53-c520-437f-99e4-451f936e6d2c");
 /// Ringfence rule that blocks everything inbound.

@@ -20,6 +20,7 @@ pub mod issue;
 pub mod keys;
 mod messages;
 mod metrics;
+mod otp;
 pub mod password;
 mod port;
 pub mod questions;

@@ -104,8 +104,13 @@ impl Settings {
 
     /// `host:port` that client profiles name.
     pub fn profile_address(&self) -> String {
+        with_port(self.profile_host(), self.client_port.port())
+    }
+
+    /// The host that client profiles name.
+    pub fn profile_host(&self) -> &str {
         let host = self.profile_host.as_deref().or(self.hostnames.first().map(String::as_str));
-        with_port(host.unwrap_or("localhost"), self.client_port.port())
+        host.unwrap_or("localhost")
     }
 }
 

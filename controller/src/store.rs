@@ -9,6 +9,7 @@
 //! Times are kept to the microsecond. [`Op`] and [`Transaction`] have no `Debug`: they carry secrets in the clear.
 
 pub mod audit;
+mod otp_seed;
 pub mod seal;
 pub mod sqlite;
 #[cfg(test)]
@@ -29,6 +30,8 @@ use tokio::sync::broadcast;
 use uuid::Uuid;
 
 use crate::config::ConfigHandle;
+
+pub use otp_seed::OtpSeed;
 
 /// One configured object as stored: `body` is the document the API shows, without secrets.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,6 +86,10 @@ pub enum Op {
     DeleteDevice { name: DistinguishedName },
     /// Sets a user's failure counter and lock; zero failures without a lock forget the user.
     PutLockout { user: UserName, failures: u32, locked_at: Option<OffsetDateTime> },
+    /// Writes a user's seed of one-time codes, if it is still as it was read ([`OtpSeed::revision`]).
+    PutOtpSeed(OtpSeed),
+    /// Forgets a user's seed of one-time codes.
+    DeleteOtpSeed { user: UserName },
     /// Adds or replaces an appliance's enrolment state. Fails when the appliance does not exist.
     PutEnrolment { appliance: ApplianceId, enrolment: Enrolment },
     /// A key or certificate of the controller itself, sealed under the master key.
@@ -270,6 +277,9 @@ pub enum StoreError {
     /// A gateway's audit records do not continue the chain held of it.
     #[error("audit records of `{writer}` do not continue its chain at position {position}: {reason}")]
     Chain { writer: ApplianceId, position: u64, reason: &'static str },
+    /// What was to be written was changed by somebody else since it was read.
+    #[error("it was changed at the same time; try again")]
+    Stale,
     /// Too many writes or readers are waiting.
     #[error("too many writes are waiting; try again in a moment")]
     Busy,
@@ -285,6 +295,7 @@ impl StoreError {
             Self::Conflict { .. } => "store.conflict",
             Self::Missing { .. } => "store.missing",
             Self::Chain { .. } => "store.audit.chain",
+            Self::Stale => "store.stale",
             Self::Busy => "store.busy",
             Self::Failed(_) => "store.failed",
         }
@@ -350,6 +361,10 @@ pub trait Store: Send + Sync + 'static {
     fn devices_of(&self, user: &UserName) -> StoreFuture<'_, Vec<DeviceRow>>;
     /// A user's consecutive failures and lock.
     fn lockout(&self, user: &UserName) -> StoreFuture<'_, (u32, Option<OffsetDateTime>)>;
+    /// A user's seed of one-time codes.
+    fn otp_seed(&self, user: &UserName) -> StoreFuture<'_, Option<OtpSeed>>;
+    /// Who has a seed of one-time codes, and whether a code has confirmed it.
+    fn otp_seeds(&self) -> StoreFuture<'_, Vec<(UserName, bool)>>;
     /// Enrolment state of an appliance.
     fn enrolment(&self, appliance: ApplianceId) -> StoreFuture<'_, Option<Enrolment>>;
     /// Takes over records a gateway chained itself (see [`audit::Link`]); they must continue its chain without a gap.

@@ -304,8 +304,10 @@ pub struct Remedy {
 pub enum RemedyAsk {
     /// Shows the message, asks nothing.
     DisplayMessage,
-    /// A one-time code of an MFA provider, remembered under the suffix.
+    /// A time-based one-time code, remembered under the suffix.
     Otp { suffix: String },
+    /// Proof for an MFA provider that nothing here can ask. It is shown and never answered.
+    OtherFactor,
     /// The user's password at an identity provider, remembered under the suffix.
     Password { suffix: String, provider: IdentityProviderId },
     /// A free text, remembered under the suffix.

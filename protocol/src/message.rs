@@ -30,7 +30,7 @@ pub use question::{
     Asked, ClientFacts, EntitlementDetails, GatewayAnswer, MAX_ANSWER, Question, Resolution, RuleDetails,
     SessionDetails, Told,
 };
-pub use remedy::{Remedies, RemedyAnswer, RemedyKind, RemedyOffer};
+pub use remedy::{Remedies, RemedyAnswer, RemedyKind, RemedyNeed, RemedyOffer, RemedyQuestion};
 
 /// A request to a controller.
 #[derive(Serialize, Deserialize)]
@@ -66,6 +66,8 @@ pub enum ControllerRequest {
         /// The claims token, still valid and unrevoked.
         claims_token: String,
     },
+    /// Asks what the user must have before a remedy can be answered. Answer: [`RemedyNeed`].
+    PrepareRemedy(RemedyQuestion),
     /// Answers what a false condition asks the user for. Answer: [`SignedToken`], a claims token that remembers it.
     AnswerRemedy(RemedyAnswer),
     /// Ends the session: all its tokens are revoked. Answer: [`Done`].

@@ -8,6 +8,7 @@ mod definition;
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use uuid::{Uuid, uuid};
 
 pub use definition::{Definition, DefinitionError, parse_schedule, parse_server};
 
@@ -102,5 +103,35 @@ impl<'de> Deserialize<'de> for ObjectKind {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         text.parse().map_err(de::Error::custom)
+    }
+}
+
+/// The built-in MFA provider of time-based one-time codes, the only one of its type (D 32).
+pub const TOTP_PROVIDER: Uuid = uuid!("03542d1e-733c-4c43-a567-d28fbc4649a7");
+
+#[cfg(test)]
+mod tests {
+    use engine::object::RemedyAsk;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn codes_are_asked_for_by_the_built_in_provider_only() {
+        let condition = |provider: Value| {
+            let remedy =
+                json!({ "type": "OtpAuthentication", "message": "m", "claimSuffix": "s", "providerId": provider });
+            let body = json!({
+                "id": "0f1d3ed5-8b2b-4f6f-9b6a-1d1f4a1c3c01", "name": "n", "expression": "return false;",
+                "remedyMethods": [remedy],
+            });
+            match Definition::parse(ObjectKind::Condition, &body) {
+                Ok(Definition::Condition(condition)) => Some(condition.remedies[0].ask.clone()),
+                _ => None,
+            }
+        };
+        assert_eq!(condition(json!(TOTP_PROVIDER)), Some(RemedyAsk::Otp { suffix: "s".into() }));
+        assert_eq!(condition(json!("3ae98d53-c520-437f-99e4-451f936e6d2c")), Some(RemedyAsk::OtherFactor));
+        assert_eq!(condition(Value::Null), None);
     }
 }

@@ -1,7 +1,9 @@
 //! `portcullis client`: connecting this device, and asking or steering a client that runs.
 
 mod answer;
+mod code;
 mod connect;
+mod qr;
 mod status;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -55,8 +57,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             done("renewed", output);
         }
         Some(Command::Answer(args)) => {
-            answer::run(args).await?;
-            done("answered", output);
+            let result = answer::run(args).await?;
+            done(result, output);
         }
         Some(Command::SignOut(running)) => {
             client::sign_out(&running.data).await?;

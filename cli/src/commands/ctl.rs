@@ -10,6 +10,7 @@ pub(crate) mod client_profile;
 pub(crate) mod gateway;
 pub(crate) mod login;
 mod objects;
+mod otp_seeds;
 pub(crate) mod profile;
 mod raw;
 mod session;
@@ -62,6 +63,8 @@ enum Command {
     /// Administer users of the built-in database.
     #[command(subcommand)]
     User(user::Command),
+    /// Show who has set up one-time codes, or let somebody start over.
+    OtpSeeds(otp_seeds::Args),
     /// Print the profile that clients sign in with.
     Profile(client_profile::Args),
     /// Make any call of the API.
@@ -85,6 +88,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Logs(args) => access::logs(&login::open(&file).await?, &args, output).await?,
         Command::Gateway(command) => gateway::run(&login::open(&file).await?, command, output).await?,
         Command::User(command) => user::run(&login::open(&file).await?, command, output).await?,
+        Command::OtpSeeds(args) => otp_seeds::run(&login::open(&file).await?, args, output).await?,
         Command::Profile(args) => client_profile::run(&login::open(&file).await?, &file, &args, output).await?,
         Command::Api(args) => raw::run(&login::open(&file).await?, &args).await?,
     }

@@ -15,8 +15,9 @@ use tokio::{
     sync::oneshot,
     task::JoinSet,
 };
+use zeroize::Zeroizing;
 
-use super::{Command, Reply, read_line, socket_path};
+use super::{Command, Reply, Secret, read_line, socket_path};
 use crate::{
     err::ClientError,
     hub::{self, Hub},
@@ -95,12 +96,12 @@ async fn answer_all(hub: &Hub, stream: UnixStream) -> io::Result<()> {
     loop {
         let line =
             tokio::time::timeout(IDLE, read_line(&mut reader, MAX_LINE)).await.map_err(|_| io::ErrorKind::TimedOut)?;
-        let Some(line) = line? else { return Ok(()) };
+        let Some(line) = line?.map(Zeroizing::new) else { return Ok(()) };
         let reply = match serde_json::from_slice(&line) {
             Ok(command) => answer(hub, command).await,
             Err(error) => failed("control.malformed", &format!("this is no command: {error}")),
         };
-        let mut bytes = serde_json::to_vec(&reply)?;
+        let mut bytes = Zeroizing::new(serde_json::to_vec(&reply)?);
         bytes.push(b'\n');
         writer.write_all(&bytes).await?;
     }
@@ -119,6 +120,15 @@ async fn answer(hub: &Hub, command: Command) -> Reply {
             let answer = hub::Answer { condition, number, text: answer.0 };
             hub.command_wait(hub::Command::Answer(answer, sender)).await;
             outcome(receiver.await)
+        }
+        Command::Enrol { condition, number } => {
+            let (sender, receiver) = oneshot::channel();
+            hub.command_wait(hub::Command::Enrol { condition, number, reply: sender }).await;
+            match receiver.await {
+                Ok(Ok(uri)) => Reply::Enrolment { uri: uri.map(Secret) },
+                Ok(Err(refusal)) => Reply::Failed(refusal),
+                Err(_) => failed("client.ended", "the session is over"),
+            }
         }
         Command::SignOut => {
             let (sender, receiver) = oneshot::channel();

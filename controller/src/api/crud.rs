@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::token::TokenKind;
+use engine::{dn::UserName, token::TokenKind};
 use protocol::object::ObjectKind;
 use serde_json::Value;
 
@@ -62,10 +62,17 @@ pub(crate) async fn delete(api: Arc<Api>, admin: Admin, kind: ObjectKind, call: 
     let mut ops = vec![Op::DeleteObject { kind, id }];
     if kind == ObjectKind::LocalUser {
         ops.extend(revoke::of_local_user(&api, object, &TokenKind::ALL, "user deleted"));
+        ops.extend(forget_codes(&config, object));
     }
     let transaction = Transaction { ops, audit: vec![admin.actor().entity("entity_deleted", object)] };
     api.controller.store.transact(transaction).await?;
     Ok(no_content())
+}
+
+/// Whoever gets the name next must not be let in by the codes of whoever had it before.
+fn forget_codes(config: &Config, user: &Object) -> Option<Op> {
+    let provider = config.object(ObjectKind::IdentityProvider, builtin::LOCAL_PROVIDER)?;
+    Some(Op::DeleteOtpSeed { user: UserName::new(&user.name, &provider.name) })
 }
 
 /// The objects of a kind the caller may see.

@@ -192,7 +192,7 @@ impl ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Conflict { .. } => Self::Conflict(error.to_string()),
+            StoreError::Conflict { .. } | StoreError::Stale => Self::Conflict(error.to_string()),
             StoreError::Missing { .. } => Self::NotFound(error.to_string()),
             StoreError::Busy => Self::Busy { retry_after: Duration::from_secs(1) },
             error => Self::internal(error),

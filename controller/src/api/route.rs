@@ -18,7 +18,8 @@ use crate::api::{
     appliances,
     call::{Answer, Call, ok},
     caller::Admin,
-    change, crud, devices, login, logs, messages, resolution, roles, scripts, session_info, sessions, settings, tokens,
+    change, crud, devices, login, logs, messages, otp, resolution, roles, scripts, session_info, sessions, settings,
+    tokens,
 };
 
 /// The routes, and the list of them that tests walk.
@@ -62,6 +63,8 @@ fn tokens_and_devices(routes: &mut Routes) {
     routes.add(Method::DELETE, "/on-boarded-devices/{dn}", devices::delete);
     routes.add(Method::POST, "/on-boarded-devices/revoke-tokens", devices::revoke_tokens);
     routes.add(Method::POST, "/on-boarded-devices/reevaluate/{dn}", devices::reevaluate);
+    routes.add(Method::GET, "/otp/seeds", otp::list);
+    routes.add(Method::DELETE, "/otp/seeds/{dn}", otp::delete);
 }
 
 fn operations(routes: &mut Routes) {

@@ -5,6 +5,7 @@ mod input;
 mod listener;
 mod login;
 mod objects;
+mod otp;
 mod revocation;
 mod routes;
 mod scripts;

@@ -87,6 +87,9 @@ pub(super) async fn serve(port: &Port, carrier: &SharedCarrier, mut stream: Stre
         ControllerRequest::RenewClaims { claims_token } => {
             answer(stream, async { session::renew(c, session_peer(peer, address)?, &claims_token).await }).await
         }
+        ControllerRequest::PrepareRemedy(request) => {
+            answer(stream, async { session::prepare_remedy(c, session_peer(peer, address)?, request).await }).await
+        }
         ControllerRequest::AnswerRemedy(request) => {
             answer(stream, async { session::answer_remedy(c, session_peer(peer, address)?, request).await }).await
         }
@@ -104,6 +107,7 @@ fn admit(port: &Port, request: &ControllerRequest, peer: Peer, address: IpAddr) 
         | ControllerRequest::DownloadDeviceScript { .. }
         | ControllerRequest::Authorize { .. }
         | ControllerRequest::RenewClaims { .. }
+        | ControllerRequest::PrepareRemedy(_)
         | ControllerRequest::AnswerRemedy(_)
         | ControllerRequest::SignOut { .. }
         | ControllerRequest::Watch(_)

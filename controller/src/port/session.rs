@@ -4,6 +4,7 @@
 //! session's own certificate. Once a revocation covers the claims token, also one that takes effect later, nothing is
 //! issued on it any more: the user signs in again, and flows live until the revocation takes effect (design 3.9).
 
+mod code;
 mod remedy;
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
@@ -38,7 +39,7 @@ use crate::{
     store::{DeviceRow, NewRevocation, Op, StoreError, TokenRow, Transaction},
 };
 
-pub(super) use remedy::answer as answer_remedy;
+pub(super) use remedy::{answer as answer_remedy, need as prepare_remedy};
 
 /// A client as its connection proves it.
 #[derive(Debug, Clone, Copy)]
@@ -371,12 +372,15 @@ fn certificate_refusal(error: AuthorityError) -> Refusal {
 
 async fn commit(c: &Controller, ops: Vec<Op>, event: Record) -> Result<(), Refusal> {
     let transaction = Transaction { ops, audit: vec![event.event()] };
-    match c.store.transact(transaction).await {
-        Ok(_) => Ok(()),
-        Err(StoreError::Busy) => {
-            Err(refusal::busy("the controller is busy; try again in a moment", Duration::from_secs(1)))
+    c.store.transact(transaction).await.map(|_| ()).map_err(|error| store_refusal(&error))
+}
+
+fn store_refusal(error: &StoreError) -> Refusal {
+    match error {
+        StoreError::Busy | StoreError::Stale => {
+            refusal::busy("the controller is busy; try again in a moment", Duration::from_secs(1))
         }
-        Err(error) => Err(refusal::unavailable(&error)),
+        error => refusal::unavailable(error),
     }
 }
 

@@ -21,10 +21,11 @@ use tokio::{
     task::JoinHandle,
 };
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use super::{
-    AdminMessageRow, AuditFilter, AuditRow, Committed, DeviceRow, Enrolment, Loaded, Store, StoreError, StoreFuture,
-    TokenFilter, TokenRow, Transaction,
+    AdminMessageRow, AuditFilter, AuditRow, Committed, DeviceRow, Enrolment, Loaded, OtpSeed, Store, StoreError,
+    StoreFuture, TokenFilter, TokenRow, Transaction,
     seal::{MasterKey, Place},
 };
 use crate::config::ConfigHandle;
@@ -202,6 +203,20 @@ impl Store for SqliteStore {
     fn lockout(&self, user: &UserName) -> StoreFuture<'_, (u32, Option<OffsetDateTime>)> {
         let user = user.clone();
         Box::pin(async move { Ok(read::lockout(&mut *self.reader().await?, &user).await?) })
+    }
+
+    fn otp_seed(&self, user: &UserName) -> StoreFuture<'_, Option<OtpSeed>> {
+        let user = user.clone();
+        Box::pin(async move {
+            let Some(mut seed) = read::otp_seed(&mut *self.reader().await?, &user).await? else { return Ok(None) };
+            let place = Place { table: "otp_seed", key: &[&user.provider, &user.username] };
+            seed.secret = self.master_key.open(place, &seed.secret).map(Zeroizing::new).map_err(failed)?;
+            Ok(Some(seed))
+        })
+    }
+
+    fn otp_seeds(&self) -> StoreFuture<'_, Vec<(UserName, bool)>> {
+        Box::pin(async move { Ok(read::otp_seeds(&mut *self.reader().await?).await?) })
     }
 
     fn enrolment(&self, appliance: ApplianceId) -> StoreFuture<'_, Option<Enrolment>> {

@@ -11,6 +11,8 @@ mod gateway;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod otp;
+#[cfg(test)]
 mod questions;
 #[cfg(test)]
 mod scripts;

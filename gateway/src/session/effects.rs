@@ -203,8 +203,8 @@ fn access(target: Target, action: &str) -> Map<String, Value> {
 fn message_of(condition: &Condition) -> Option<String> {
     let shown = condition.remedies.iter().filter_map(|remedy| match remedy.ask {
         RemedyAsk::DisplayMessage => Some(remedy.message.clone()),
-        RemedyAsk::Otp { .. } => Some(format!("{} (this version takes no one-time codes)", remedy.message)),
-        RemedyAsk::Password { .. } | RemedyAsk::Reason { .. } => None,
+        RemedyAsk::OtherFactor => Some(format!("{} (cannot be answered by this version)", remedy.message)),
+        RemedyAsk::Otp { .. } | RemedyAsk::Password { .. } | RemedyAsk::Reason { .. } => None,
     });
     let texts: Vec<String> = shown.collect();
     (!texts.is_empty()).then(|| texts.join("; "))
@@ -216,7 +216,8 @@ fn remedies_of(condition: &Condition) -> Remedies {
         let kind = match remedy.ask {
             RemedyAsk::Password { .. } => RemedyKind::Password,
             RemedyAsk::Reason { .. } => RemedyKind::Reason,
-            RemedyAsk::DisplayMessage | RemedyAsk::Otp { .. } => return None,
+            RemedyAsk::Otp { .. } => RemedyKind::Code,
+            RemedyAsk::DisplayMessage | RemedyAsk::OtherFactor => return None,
         };
         Some(RemedyOffer { condition: condition.id, place, kind, message: remedy.message.clone() })
     });

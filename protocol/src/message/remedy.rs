@@ -34,6 +34,32 @@ pub enum RemedyKind {
     Reason,
     /// The user's password.
     Password,
+    /// A one-time code.
+    Code,
+}
+
+/// Asks what the user must have before a remedy can be answered.
+#[derive(Serialize, Deserialize)]
+pub struct RemedyQuestion {
+    /// The claims token.
+    pub claims_token: String,
+    /// The condition.
+    pub condition: ConditionId,
+    /// Place among the condition's remedies, from 0.
+    pub place: u32,
+}
+
+/// What the user must have before a remedy can be answered. Has no `Debug`: it may hold a secret.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "need", rename_all = "kebab-case")]
+pub enum RemedyNeed {
+    /// Nothing more than the answer.
+    Answer,
+    /// An authenticator app that knows this secret. An earlier one that no code has confirmed is void.
+    Enrol {
+        /// `otpauth://totp/…`, as apps read it from a QR code.
+        uri: String,
+    },
 }
 
 /// A user's answer. Has no `Debug`: it may be a password.
@@ -45,6 +71,6 @@ pub struct RemedyAnswer {
     pub condition: ConditionId,
     /// Place among the condition's remedies, from 0.
     pub place: u32,
-    /// The reason or the password.
+    /// The reason, the password or the code.
     pub answer: String,
 }

@@ -24,7 +24,7 @@ use engine::{
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::ObjectKind;
+use super::{ObjectKind, TOTP_PROVIDER};
 
 /// A configured object as the engine needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -263,7 +263,11 @@ impl RemedyDocument {
         let suffix = self.claim_suffix.ok_or_else(|| "claimSuffix is missing".to_owned());
         let ask = match self.remedy_type {
             RemedyType::DisplayMessage => RemedyAsk::DisplayMessage,
-            RemedyType::OtpAuthentication => RemedyAsk::Otp { suffix: suffix? },
+            RemedyType::OtpAuthentication => {
+                let provider = self.provider_id.ok_or_else(|| "providerId is missing".to_owned())?;
+                let suffix = suffix?;
+                if provider.uuid() == TOTP_PROVIDER { RemedyAsk::Otp { suffix } } else { RemedyAsk::OtherFactor }
+            }
             RemedyType::PasswordAuthentication => {
                 let provider = self.provider_id.ok_or_else(|| "providerId is missing".to_owned())?;
                 RemedyAsk::Password { suffix: suffix?, provider }

@@ -2,22 +2,40 @@
 //! gets is a claims token that remembers that it was answered, and the condition's own script decides what that is worth.
 
 use engine::{
-    id::IdentityProviderId,
-    object::RemedyAsk,
+    id::{ConditionId, IdentityProviderId},
+    object::{Condition, Remedy, RemedyAsk},
     token::{Response, ResponseKind},
 };
-use protocol::message::{Refusal, RemedyAnswer, SignedToken};
+use protocol::message::{Refusal, RemedyAnswer, RemedyNeed, RemedyQuestion, SignedToken};
 use zeroize::Zeroizing;
 
-use super::{Asked, SessionPeer, commit, signed};
+use super::{Asked, SessionPeer, code, commit, signed};
 use crate::{
-    audit,
+    audit::{self, Record},
     issue::with_responses,
     refusal,
     sign_in::{self, Credentials, SignInError, SignInKind},
     state::Controller,
-    store::Op,
+    store::{Op, TokenRow},
 };
+
+/// Tells what the user must have before a remedy can be answered.
+pub(in crate::port) async fn need(
+    c: &Controller,
+    peer: SessionPeer,
+    request: RemedyQuestion,
+) -> Result<RemedyNeed, Refusal> {
+    let RemedyQuestion { claims_token, condition, place } = request;
+    let asked = Asked::new(c, peer, &claims_token).await?;
+    asked.check_sign_in(c)?;
+    asked.current_user()?;
+    let (_, remedy) = remedy(&asked, condition, place)?;
+    match remedy.ask {
+        RemedyAsk::DisplayMessage | RemedyAsk::OtherFactor => Err(not_asked()),
+        RemedyAsk::Reason { .. } | RemedyAsk::Password { .. } => Ok(RemedyNeed::Answer),
+        RemedyAsk::Otp { .. } => code::need(c, &asked).await,
+    }
+}
 
 /// Checks an answer and issues a claims token that remembers it.
 pub(in crate::port) async fn answer(
@@ -29,35 +47,69 @@ pub(in crate::port) async fn answer(
     let answer = Zeroizing::new(answer);
     let asked = Asked::new(c, peer, &claims_token).await?;
     asked.check_sign_in(c)?;
-    let signed_in = asked.current_user()?;
-    let condition = asked.config.condition(condition).ok_or_else(not_asked)?;
-    let remedy = usize::try_from(place).ok().and_then(|place| condition.remedies.get(place)).ok_or_else(not_asked)?;
-    let mut event = asked.record(audit::REMEDY_ANSWERED).with("condition_name", condition.name.clone());
-    let (suffix, kind) = match &remedy.ask {
-        RemedyAsk::DisplayMessage | RemedyAsk::Otp { .. } => return Err(not_asked()),
+    let (condition, remedy) = remedy(&asked, condition, place)?;
+    let event = asked.record(audit::REMEDY_ANSWERED).with("condition_name", condition.name.clone());
+    match &remedy.ask {
+        RemedyAsk::DisplayMessage | RemedyAsk::OtherFactor => Err(not_asked()),
         RemedyAsk::Reason { suffix } => {
-            event = event.with("remedy_type", "Reason").with("reason", reason(&answer)?);
-            (suffix, ResponseKind::Reason)
+            let event = event.with("remedy_type", "Reason").with("reason", reason(&answer)?);
+            accept(c, Accepted::new(c, &asked, suffix, ResponseKind::Reason)?, event).await
         }
         RemedyAsk::Password { suffix, provider } => {
             check_password(c, &asked, *provider, answer).await?;
-            event = event.with("remedy_type", "PasswordAuthentication");
-            (suffix, ResponseKind::Password)
+            let event = event.with("remedy_type", "PasswordAuthentication");
+            accept(c, Accepted::new(c, &asked, suffix, ResponseKind::Password)?, event).await
         }
-    };
-    let old = asked.user()?;
-    let content = c
-        .issuer
-        .user_content(&signed_in, asked.name(), old.authenticated)
-        .map_err(|error| refusal::unavailable(&error))?;
-    let response = Response { suffix: suffix.clone(), kind, at: asked.now };
-    let content = with_responses(content, &with_answer(&old.responses, response));
-    let (token, row) =
-        c.issuer.claims(&asked.subject(), asked.binding(c), content).map_err(|error| refusal::unavailable(&error))?;
-    let answer = signed(token, &row);
-    let event = event.with("claim_suffix", suffix.clone()).with("claims_token_id", row.id.to_string());
-    commit(c, vec![Op::InsertToken(row)], event).await?;
-    Ok(answer)
+        RemedyAsk::Otp { suffix } => {
+            code::answer(c, &asked, suffix, &answer, event.with("remedy_type", "OtpAuthentication")).await
+        }
+    }
+}
+
+/// A claims token that remembers an answer; it is worth nothing before its row is stored.
+pub(super) struct Accepted {
+    token: String,
+    pub(super) row: TokenRow,
+    suffix: String,
+}
+
+impl Accepted {
+    /// Issues the token.
+    pub(super) fn new(c: &Controller, asked: &Asked, suffix: &str, kind: ResponseKind) -> Result<Self, Refusal> {
+        let old = asked.user()?;
+        let content = c
+            .issuer
+            .user_content(&asked.current_user()?, asked.name(), old.authenticated)
+            .map_err(|error| refusal::unavailable(&error))?;
+        let response = Response { suffix: suffix.to_owned(), kind, at: asked.now };
+        let content = with_responses(content, &with_answer(&old.responses, response));
+        let (token, row) = c
+            .issuer
+            .claims(&asked.subject(), asked.binding(c), content)
+            .map_err(|error| refusal::unavailable(&error))?;
+        Ok(Self { token, row, suffix: suffix.to_owned() })
+    }
+
+    /// The record of the answer with what is known of the token.
+    pub(super) fn told(&self, event: Record) -> Record {
+        event.with("claim_suffix", self.suffix.clone()).with("claims_token_id", self.row.id.to_string())
+    }
+
+    /// The token, once it is stored.
+    pub(super) fn hand_out(self) -> SignedToken {
+        signed(self.token, &self.row)
+    }
+}
+
+async fn accept(c: &Controller, accepted: Accepted, event: Record) -> Result<SignedToken, Refusal> {
+    commit(c, vec![Op::InsertToken(accepted.row.clone())], accepted.told(event)).await?;
+    Ok(accepted.hand_out())
+}
+
+fn remedy(asked: &Asked, condition: ConditionId, place: u32) -> Result<(&Condition, &Remedy), Refusal> {
+    let condition = asked.config.condition(condition).ok_or_else(not_asked)?;
+    let remedy = usize::try_from(place).ok().and_then(|place| condition.remedies.get(place)).ok_or_else(not_asked)?;
+    Ok((condition, remedy))
 }
 
 /// The password of the very user who is signed in. Wrong ones count as they do at sign-in, so that nobody guesses here.

@@ -4,6 +4,7 @@
 //! anything.
 
 mod messages;
+mod otp_seed;
 
 use std::collections::BTreeMap;
 
@@ -81,6 +82,8 @@ impl<'a> Changes<'a> {
             Op::PutDevice(row) => self.put_device(&row).await,
             Op::DeleteDevice { name } => self.delete_device(&name).await,
             Op::PutLockout { user, failures, locked_at } => self.put_lockout(&user, failures, locked_at).await,
+            Op::PutOtpSeed(seed) => self.put_otp_seed(&seed).await,
+            Op::DeleteOtpSeed { user } => self.delete_otp_seed(&user).await,
             Op::PutEnrolment { appliance, enrolment } => self.put_enrolment(appliance, &enrolment).await,
             Op::PutKey { name, value } => self.put_key(&name, Zeroizing::new(value)).await,
             Op::PostAdminMessage { source, message } => self.post_message(source, &message).await,

@@ -10,11 +10,12 @@ use protocol::object::ObjectKind;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection, sqlite::SqliteRow};
 use time::OffsetDateTime;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use super::columns::{Columns, micros, signed};
 use crate::store::{
-    AdminMessageRow, AuditFilter, AuditRow, DeviceRow, Enrolment, Loaded, MessageStatus, Object, TokenFilter, TokenRow,
-    audit::Link,
+    AdminMessageRow, AuditFilter, AuditRow, DeviceRow, Enrolment, Loaded, MessageStatus, Object, OtpSeed, TokenFilter,
+    TokenRow, audit::Link,
 };
 
 /// Everything a controller starts from. The connection should stand in a transaction, so that it is of one moment.
@@ -177,6 +178,43 @@ pub(super) async fn lockout(
     let Some(row) = row else { return Ok((0, None)) };
     let mut columns = Columns::of(&row);
     Ok((columns.number()?, columns.optional_time()?))
+}
+
+/// A user's seed of one-time codes, its secret still sealed.
+pub(super) async fn otp_seed(connection: &mut SqliteConnection, user: &UserName) -> sqlx::Result<Option<OtpSeed>> {
+    let row = sqlx::query(
+        "SELECT sealed, verified, shown, last_step, failures, locked_at, revision FROM otp_seed
+         WHERE provider = ? AND username = ?",
+    )
+    .bind(user.provider.as_str())
+    .bind(user.username.as_str())
+    .fetch_optional(connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let mut columns = Columns::of(&row);
+    Ok(Some(OtpSeed {
+        user: user.clone(),
+        secret: Zeroizing::new(columns.take()?),
+        verified: columns.take()?,
+        shown: columns.time()?,
+        last_step: columns.number()?,
+        failures: columns.number()?,
+        locked_at: columns.optional_time()?,
+        revision: columns.optional_uuid()?,
+    }))
+}
+
+/// Who has a seed, in the order of names, and whether a code has confirmed it.
+pub(super) async fn otp_seeds(connection: &mut SqliteConnection) -> sqlx::Result<Vec<(UserName, bool)>> {
+    let rows = sqlx::query("SELECT provider, username, verified FROM otp_seed ORDER BY provider, username")
+        .fetch_all(connection)
+        .await?;
+    let read = |row: &SqliteRow| {
+        let mut columns = Columns::of(row);
+        let provider: String = columns.take()?;
+        Ok((UserName { provider, username: columns.take()? }, columns.take()?))
+    };
+    rows.iter().map(read).collect()
 }
 
 /// Enrolment state of an appliance.

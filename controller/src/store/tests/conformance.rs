@@ -9,7 +9,7 @@ use protocol::message::{AdminMessage, MessageCategory, MessageLevel};
 
 use super::*;
 use crate::store::{
-    AdminMessageRow, Committed, DeviceRow, Enrolment, MessageStatus, NewRevocation, StoreError, TokenFilter,
+    AdminMessageRow, Committed, DeviceRow, Enrolment, MessageStatus, NewRevocation, OtpSeed, StoreError, TokenFilter,
     audit::{Link, verify_audit},
 };
 
@@ -37,6 +37,7 @@ macro_rules! conformance {
             tokens_are_listed_newest_first_by_filter
             devices_add_up
             lockouts_come_and_go
+            a_seed_is_written_only_by_who_read_it_last
             admin_messages_count_up_survive_and_are_bounded
             the_audit_chain_holds_and_is_filtered
             a_gateways_chain_is_taken_over_once_and_only_whole
@@ -383,6 +384,52 @@ pub(super) async fn lockouts_come_and_go(home: &impl Home) {
         assert_eq!(store.lockout(&user).await.unwrap(), (failures, locked_at));
     }
     assert_eq!(store.lockout(&UserName::new("ana", "ldap")).await.unwrap(), (0, None));
+}
+
+fn seed(user: &str, provider: &str) -> OtpSeed {
+    OtpSeed {
+        user: UserName::new(user, provider),
+        secret: b"a secret of twenty b".to_vec().into(),
+        verified: false,
+        shown: NOW,
+        last_step: 0,
+        failures: 0,
+        locked_at: None,
+        revision: None,
+    }
+}
+
+pub(super) async fn a_seed_is_written_only_by_who_read_it_last(home: &impl Home) {
+    let store = home.open().await;
+    let first = seed("ana", "local");
+    let user = first.user.clone();
+    assert!(store.otp_seed(&user).await.unwrap().is_none());
+    let others = [Op::PutOtpSeed(seed("ana", "ldap")), Op::PutOtpSeed(seed("ben", "local"))];
+    transact(store.as_ref(), ops([&[Op::PutOtpSeed(first.clone())], &others[..]].concat())).await;
+    assert_eq!(refused(store.as_ref(), ops([Op::PutOtpSeed(first.clone())])).await, "store.stale");
+    let read = store.otp_seed(&user).await.unwrap().unwrap();
+    assert_eq!((&read.user, &read.secret, read.verified, read.shown), (&user, &first.secret, false, NOW));
+    let changed =
+        OtpSeed { verified: true, last_step: u64::from(u32::MAX), failures: 3, locked_at: Some(NOW), ..read.clone() };
+    transact(store.as_ref(), ops([Op::PutOtpSeed(changed)])).await;
+    let both = told([put(&object("x"), Expect::Absent), Op::PutOtpSeed(read.clone())], "entity_created");
+    assert_eq!(refused(store.as_ref(), both).await, "store.stale");
+    assert_eq!(audit(store.as_ref()).await, [], "nothing of a stale transaction stays");
+    drop(store);
+    home.close().await;
+
+    let store = home.open().await;
+    let changed = store.otp_seed(&user).await.unwrap().unwrap();
+    assert_eq!((changed.verified, changed.last_step, changed.failures), (true, u64::from(u32::MAX), 3));
+    assert_eq!(changed.locked_at, Some(NOW));
+    let ldap = UserName::new("ana", "ldap");
+    let ben = UserName::new("ben", "local");
+    assert_eq!(store.otp_seeds().await.unwrap(), [(ldap, false), (user.clone(), true), (ben, false)]);
+    transact(store.as_ref(), ops([Op::DeleteOtpSeed { user: user.clone() }])).await;
+    assert!(store.otp_seed(&user).await.unwrap().is_none());
+    assert_eq!(refused(store.as_ref(), ops([Op::PutOtpSeed(changed.clone())])).await, "store.stale");
+    transact(store.as_ref(), ops([Op::PutOtpSeed(first)])).await;
+    assert_eq!(refused(store.as_ref(), ops([Op::PutOtpSeed(changed)])).await, "store.stale", "it is another seed");
 }
 
 pub(super) async fn admin_messages_count_up_survive_and_are_bounded(home: &impl Home) {

@@ -5,11 +5,13 @@ use std::{
     sync::Mutex,
 };
 
+use engine::dn::UserName;
 use sqlx::{Connection as _, SqliteConnection};
 use tempfile::TempDir;
 
 use super::*;
 use crate::store::{
+    OtpSeed,
     audit::verify_audit,
     sqlite::{OpenError, SqliteOptions, SqliteStore},
 };
@@ -150,6 +152,16 @@ async fn sealed_values_cannot_be_read_in_the_files() {
         put(&user, Expect::Absent),
         Op::PutSecret { kind: user.kind, id: user.id, field: "password", value: plain.clone() },
         Op::PutKey { name: "ca".into(), value: plain.clone() },
+        Op::PutOtpSeed(OtpSeed {
+            user: UserName::new("ana", "local"),
+            secret: plain.clone().into(),
+            verified: true,
+            shown: NOW,
+            last_step: 0,
+            failures: 0,
+            locked_at: None,
+            revision: None,
+        }),
     ];
     store.transact(ops(written)).await.unwrap();
     let holds = |needle: &[u8]| {
@@ -192,6 +204,17 @@ async fn tampering_with_the_audit_log_is_found() {
         let store = home.open().await;
         assert!(verify_audit(store.as_ref()).await.is_err(), "{tampering}");
     }
+}
+
+#[tokio::test]
+async fn a_store_of_an_older_version_learns_the_new_tables() {
+    let home = SqliteHome::written().await;
+    change(&home, "DROP TABLE otp_seed; DROP TABLE admin_message; PRAGMA user_version = 1").await;
+    let store = home.open().await;
+    assert_eq!(store.config().current().seq, 4, "what was there is there");
+    assert_eq!(store.otp_seeds().await.unwrap(), []);
+    assert_eq!(store.admin_messages().await.unwrap(), []);
+    assert_eq!(verify_audit(store.as_ref()).await.unwrap(), 4);
 }
 
 #[tokio::test]
