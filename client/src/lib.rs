@@ -9,6 +9,8 @@
 //! the sign-in it was given for, never writes a token or key to disk, and trusts the profile's authority and no other.
 //! A flow that the gateway cuts ends with a reset on the local connection, never as if it had ended by itself.
 
+mod advice;
+mod clock;
 mod config;
 mod control;
 mod controller;
@@ -31,6 +33,7 @@ mod status;
 mod survey;
 mod udp;
 
+pub use advice::advice;
 pub use config::{ClientConfig, DeviceScriptMode, DeviceScripts, RunnerCommand};
 pub use control::{ControlError, answer, renew, sign_out, status};
 pub use err::ClientError;

@@ -279,6 +279,10 @@ impl Carrier for QuicCarrier {
         self.connection.remote_address()
     }
 
+    fn heard(&self) -> u64 {
+        self.connection.stats().udp_rx.datagrams
+    }
+
     fn close(&self, code: u32, reason: &str) {
         self.connection.close(VarInt::from_u32(code), reason.as_bytes());
     }
