@@ -83,6 +83,10 @@ pub enum Op {
     DeleteDevice { name: DistinguishedName },
     /// Sets a user's failure counter and lock; zero failures without a lock forget the user.
     PutLockout { user: UserName, failures: u32, locked_at: Option<OffsetDateTime> },
+    /// Keeps a user from signing in. Their tokens are revoked by an op of its own.
+    PutBlacklisted(BlacklistRow),
+    /// Lets a user sign in again.
+    DeleteBlacklisted { user: UserName },
     /// Adds or replaces an appliance's enrolment state. Fails when the appliance does not exist.
     PutEnrolment { appliance: ApplianceId, enrolment: Enrolment },
     /// A key or certificate of the controller itself, sealed under the master key.
@@ -149,6 +153,17 @@ pub struct DeviceRow {
     pub on_boarded: OffsetDateTime,
     /// Last token issued.
     pub last_seen: OffsetDateTime,
+}
+
+/// A user who may not sign in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlacklistRow {
+    /// Who.
+    pub user: UserName,
+    /// Why, as the administrator put it.
+    pub reason: String,
+    /// Since when.
+    pub since: OffsetDateTime,
 }
 
 /// Where an appliance stands on its way into the collective.
@@ -350,6 +365,10 @@ pub trait Store: Send + Sync + 'static {
     fn devices_of(&self, user: &UserName) -> StoreFuture<'_, Vec<DeviceRow>>;
     /// A user's consecutive failures and lock.
     fn lockout(&self, user: &UserName) -> StoreFuture<'_, (u32, Option<OffsetDateTime>)>;
+    /// Users who may not sign in, in the order of their names.
+    fn blacklist(&self) -> StoreFuture<'_, Vec<BlacklistRow>>;
+    /// Whether a user may not sign in, and why.
+    fn blacklisted(&self, user: &UserName) -> StoreFuture<'_, Option<BlacklistRow>>;
     /// Enrolment state of an appliance.
     fn enrolment(&self, appliance: ApplianceId) -> StoreFuture<'_, Option<Enrolment>>;
     /// Takes over records a gateway chained itself (see [`audit::Link`]); they must continue its chain without a gap.

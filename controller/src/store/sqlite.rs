@@ -23,8 +23,8 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{
-    AdminMessageRow, AuditFilter, AuditRow, Committed, DeviceRow, Enrolment, Loaded, Store, StoreError, StoreFuture,
-    TokenFilter, TokenRow, Transaction,
+    AdminMessageRow, AuditFilter, AuditRow, BlacklistRow, Committed, DeviceRow, Enrolment, Loaded, Store, StoreError,
+    StoreFuture, TokenFilter, TokenRow, Transaction,
     seal::{MasterKey, Place},
 };
 use crate::config::ConfigHandle;
@@ -202,6 +202,15 @@ impl Store for SqliteStore {
     fn lockout(&self, user: &UserName) -> StoreFuture<'_, (u32, Option<OffsetDateTime>)> {
         let user = user.clone();
         Box::pin(async move { Ok(read::lockout(&mut *self.reader().await?, &user).await?) })
+    }
+
+    fn blacklist(&self) -> StoreFuture<'_, Vec<BlacklistRow>> {
+        Box::pin(async move { Ok(read::blacklist(&mut *self.reader().await?).await?) })
+    }
+
+    fn blacklisted(&self, user: &UserName) -> StoreFuture<'_, Option<BlacklistRow>> {
+        let user = user.clone();
+        Box::pin(async move { Ok(read::blacklisted(&mut *self.reader().await?, &user).await?) })
     }
 
     fn enrolment(&self, appliance: ApplianceId) -> StoreFuture<'_, Option<Enrolment>> {

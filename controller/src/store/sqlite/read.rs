@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use super::columns::{Columns, micros, signed};
 use crate::store::{
-    AdminMessageRow, AuditFilter, AuditRow, DeviceRow, Enrolment, Loaded, MessageStatus, Object, TokenFilter, TokenRow,
-    audit::Link,
+    AdminMessageRow, AuditFilter, AuditRow, BlacklistRow, DeviceRow, Enrolment, Loaded, MessageStatus, Object,
+    TokenFilter, TokenRow, audit::Link,
 };
 
 /// Everything a controller starts from. The connection should stand in a transaction, so that it is of one moment.
@@ -177,6 +177,34 @@ pub(super) async fn lockout(
     let Some(row) = row else { return Ok((0, None)) };
     let mut columns = Columns::of(&row);
     Ok((columns.number()?, columns.optional_time()?))
+}
+
+/// Users who may not sign in, in the order of their names.
+pub(super) async fn blacklist(connection: &mut SqliteConnection) -> sqlx::Result<Vec<BlacklistRow>> {
+    let rows = sqlx::query("SELECT provider, username, reason, since FROM blacklist ORDER BY provider, username")
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(blacklist_row).collect()
+}
+
+/// Whether a user may not sign in, and why.
+pub(super) async fn blacklisted(
+    connection: &mut SqliteConnection,
+    user: &UserName,
+) -> sqlx::Result<Option<BlacklistRow>> {
+    let row =
+        sqlx::query("SELECT provider, username, reason, since FROM blacklist WHERE provider = ? AND username = ?")
+            .bind(user.provider.as_str())
+            .bind(user.username.as_str())
+            .fetch_optional(connection)
+            .await?;
+    row.as_ref().map(blacklist_row).transpose()
+}
+
+fn blacklist_row(row: &SqliteRow) -> sqlx::Result<BlacklistRow> {
+    let mut columns = Columns::of(row);
+    let (provider, username): (String, String) = (columns.take()?, columns.take()?);
+    Ok(BlacklistRow { user: UserName::new(&username, &provider), reason: columns.take()?, since: columns.time()? })
 }
 
 /// Enrolment state of an appliance.
