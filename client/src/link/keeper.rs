@@ -5,13 +5,16 @@
 //! when its host says that it is gone, or when another gateway has taken the session in while the silence lasted; until
 //! then its connection and all flows on it stay, because a network that stalls goes on as a rule.
 
+mod around;
+mod words;
+
 use std::{sync::Arc, time::Duration};
 
 use engine::id::ApplianceId;
 use protocol::{
-    carrier::{Closed, SendHalf, SharedCarrier},
+    carrier::{SendHalf, SharedCarrier},
     frame::{self, MAX_MESSAGE},
-    message::{ControlDown, ControlUp, GatewayEndpoint, GatewayRequest, Present, Refusal, Remedies, close_code},
+    message::{ControlDown, GatewayEndpoint, GatewayRequest, Refusal, close_code},
     tls::gateway_name,
 };
 use tokio::{
@@ -19,6 +22,10 @@ use tokio::{
     time::Instant,
 };
 
+use self::{
+    around::Around,
+    words::{GRACE, end_of, present, say_goodbye, set_unmet, unmet},
+};
 use super::{
     Grant, Link, Order,
     choice::{choose, endpoint_name},
@@ -28,7 +35,7 @@ use crate::{
     dial::Backoff,
     event::ClientEvent,
     hub::{Command, Hub},
-    status::{RemedyStatus, SiteState, SiteStatus, UnmetCondition},
+    status::{SiteState, SiteStatus},
 };
 
 /// The task behind a link.
@@ -62,16 +69,6 @@ enum End {
     Refused(Refusal),
     /// The gateway ended the session.
     Ended(Refusal),
-}
-
-/// What became of a look around.
-enum Around {
-    /// Nothing better than to go on waiting for this gateway.
-    Stay,
-    /// Nobody listens there any more.
-    Gone,
-    /// Another gateway took the session in.
-    Moved(Live, GatewayEndpoint),
 }
 
 /// A connection on the way to being admitted; closed when that is given up.
@@ -247,32 +244,6 @@ impl Keeper {
         }
     }
 
-    /// The gateway is silent: asks its host whether it is gone, and another gateway of the Site to take the session in.
-    /// Ends as soon as something is heard again, or something else is to be done.
-    async fn look_around(&self, silent: &SharedCarrier, silence: &mut Silence) -> Around {
-        if self.hub.dialers.is_refused(silent.remote_address()).await {
-            return Around::Gone;
-        }
-        let Order::Serve(grant) = self.orders.borrow().clone() else { return Around::Stay };
-        let other = choose(&grant.gateways, self.avoid, |total| rand::random_range(0..total));
-        let Some(other) = other.filter(|other| Some(other.appliance) != self.avoid) else { return Around::Stay };
-        let mut orders = self.orders.clone();
-        tokio::select! {
-            biased;
-            () = silence.over(silent) => Around::Stay,
-            _ = silent.closed() => Around::Stay,
-            _ = orders.changed() => Around::Stay,
-            connected = self.connect(&grant, other) => match connected {
-                Ok(newer) if silence.lasts(silent) => Around::Moved(newer, other.clone()),
-                Ok(newer) => {
-                    newer.carrier.close(close_code::DONE, "not needed");
-                    Around::Stay
-                }
-                Err(_) => Around::Stay,
-            },
-        }
-    }
-
     /// Takes in what the gateway says; an end when it ends the session.
     fn note(&self, frame: ControlDown) -> Option<End> {
         let site_name = self.link.name.clone();
@@ -402,66 +373,9 @@ async fn without_control(live: &Live) -> End {
     closed.map_or_else(|_| End::Lost("the gateway ended the control stream".to_owned()), |closed| end_of(&closed))
 }
 
-async fn present(control: &mut dyn SendHalf, grant: &Grant) -> Result<(), String> {
-    let message = ControlUp::Present(Present {
-        claims: grant.claims.clone(),
-        device_claims: grant.device_claims.clone(),
-        entitlement: grant.entitlement.clone(),
-    });
-    match tokio::time::timeout(WRITE, frame::write_frame(control, &message)).await {
-        Ok(written) => written.map_err(|error| error.to_string()),
-        Err(_) => Err("the gateway takes no more".to_owned()),
-    }
-}
-
-/// Says that the user is done and waits a moment for the gateway to end the connection; closing it here would drop what
-/// was said.
-async fn say_goodbye(mut live: Live) {
-    let said = async {
-        frame::write_frame(&mut live.control, &ControlUp::SignOut).await?;
-        live.control.finish();
-        live.carrier.closed().await;
-        Ok::<(), frame::FrameError>(())
-    };
-    // A gateway that does not listen learns from the closed connection.
-    let _ = tokio::time::timeout(GRACE, said).await;
-    live.carrier.close(close_code::DONE, "signed out");
-}
-
-fn end_of(closed: &Closed) -> End {
-    match closed.code {
-        Some(close_code::SESSION_ENDED | close_code::CUT) => End::Ended(Refusal {
-            code: "session.ended".to_owned(),
-            message: if closed.reason.is_empty() {
-                "the gateway ended the session".to_owned()
-            } else {
-                closed.reason.clone()
-            },
-            retry_after_secs: None,
-        }),
-        Some(_) | None => End::Lost(closed.reason.clone()),
-    }
-}
-
 /// Whole seconds, as people count them.
 fn rounded(pause: Duration) -> u64 {
     pause.as_secs_f64().ceil() as u64
-}
-
-fn set_unmet(site: &mut SiteStatus, condition: &str, now: Option<UnmetCondition>) {
-    site.unmet.retain(|unmet| unmet.condition != condition);
-    site.unmet.extend(now);
-}
-
-fn unmet(condition: &str, message: &str, remedies: Remedies) -> UnmetCondition {
-    let offers = remedies.offers.into_iter();
-    UnmetCondition {
-        condition: condition.to_owned(),
-        message: message.to_owned(),
-        remedies: offers.map(|offer| RemedyStatus { offer, answered: false }).collect(),
-        any: remedies.any,
-        advice: None,
-    }
 }
 
 /// The code a Site shows while no gateway serves it.
@@ -478,9 +392,6 @@ const LONG_PAUSE: Duration = Duration::from_secs(600);
 
 /// A gateway may wait for configuration before it admits.
 const ADMISSION: Duration = Duration::from_secs(30);
-
-const WRITE: Duration = Duration::from_secs(10);
-const GRACE: Duration = Duration::from_millis(500);
 
 /// Messages of a gateway waiting to be read; beyond it the gateway waits.
 const QUEUED_FRAMES: usize = 64;

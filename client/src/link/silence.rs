@@ -1,7 +1,7 @@
 //! Noticing that a gateway says nothing any more, long before its connection counts as lost.
 //!
 //! Silence proves nothing: a network may stall for seconds and go on, and then every flow goes on with it. So silence
-//! ends no connection. It only makes the client look around, see [`Keeper::look_around`](super::keeper).
+//! ends no connection. It only makes the client look around, see `keeper/around.rs`.
 
 use std::time::Duration;
 
