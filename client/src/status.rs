@@ -158,7 +158,8 @@ impl UnmetCondition {
             return format!("answer with `portcullis client answer \"{}\"`", self.condition);
         }
         if self.remedies.is_empty() {
-            "do what it says; it is asked again as long as a connection waits for it".to_owned()
+            "see to what it names, it is checked again while a connection waits; tell your administrator if it stays"
+                .to_owned()
         } else {
             "nothing; it is being asked again with your answer".to_owned()
         }
