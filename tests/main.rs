@@ -18,6 +18,8 @@ mod dev;
 #[cfg(test)]
 mod device_scripts;
 #[cfg(test)]
+mod failover;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod otp;

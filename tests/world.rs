@@ -3,6 +3,7 @@
 use std::{
     ffi::OsStr,
     fs::File,
+    io::ErrorKind,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -10,6 +11,7 @@ use std::{
 
 use reqwest::{Certificate, Client, Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::{io::AsyncReadExt as _, net::TcpStream};
 
 pub const ADMIN_PASSWORD: &str = "test-Administrator-1";
 
@@ -118,19 +120,24 @@ pub async fn start_gateway(dir: &Path, admin: &Api) -> Process {
 
 /// As [`start_gateway`], with more arguments.
 pub async fn start_gateway_with(dir: &Path, admin: &Api, more: &[&str]) -> Process {
+    start_gateway_named(dir, admin, "gateway", more).await.0
+}
+
+/// As [`start_gateway_with`], for one of several; also answers where it listens.
+pub async fn start_gateway_named(dir: &Path, admin: &Api, name: &str, more: &[&str]) -> (Process, String) {
     let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let body = json!({
-        "name": "gateway", "hostname": "127.0.0.1", "site": DEFAULT_SITE, "networking": {},
+        "name": name, "hostname": "127.0.0.1", "site": DEFAULT_SITE, "networking": {},
         "clientInterface": { "hostname": "127.0.0.1", "httpsPort": port },
         "gateway": { "enabled": true, "vpn": { "weight": 100 } },
     });
     let appliance = admin.expect(Method::POST, "appliances", Some(body), StatusCode::OK).await;
     let export = format!("appliances/{}/export", appliance["id"].as_str().unwrap());
     let export = admin.expect(Method::POST, &export, Some(json!({})), StatusCode::OK).await;
-    let seed = dir.join("seed");
+    let seed = dir.join(format!("{name}-seed"));
     std::fs::write(&seed, export["seed"].as_str().unwrap()).unwrap();
-    let ready = dir.join("gateway.json");
-    let (data, listen) = (dir.join("gateway-data"), format!("127.0.0.1:{port}"));
+    let ready = dir.join(format!("{name}.json"));
+    let (data, listen) = (dir.join(format!("{name}-data")), format!("127.0.0.1:{port}"));
     let mut args: Vec<&dyn AsRef<OsStr>> = vec![
         &"gateway",
         &"--data",
@@ -145,9 +152,19 @@ pub async fn start_gateway_with(dir: &Path, admin: &Api, more: &[&str]) -> Proce
         &ready,
     ];
     args.extend(more.iter().map(|argument| argument as &dyn AsRef<OsStr>));
-    let process = Process::start(dir, "gateway", &args);
+    let process = Process::start(dir, name, &args);
     wait_for_json(&ready).await;
-    process
+    (process, listen)
+}
+
+/// Whether a forward carries nothing. The client resets what is refused, at times before the local program has noticed that
+/// it was connected; then connecting itself fails with that reset.
+pub async fn gives_nothing(forward: &str) -> bool {
+    match TcpStream::connect(forward).await {
+        Ok(mut flow) => matches!(flow.read(&mut [0]).await, Ok(0) | Err(_)),
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => true,
+        Err(error) => panic!("{forward}: {error}"),
+    }
 }
 
 /// A client process that is connected, with the local addresses of its forwards in order.

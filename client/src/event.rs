@@ -8,6 +8,8 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
+use crate::advice::advice;
+
 /// Something the user may want to know. As JSON it is tagged by `event`.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "camelCase")]
@@ -152,8 +154,14 @@ pub enum ClientEvent {
     },
     /// New tokens could not be had; those at hand stay in use.
     RenewalFailed {
-        /// Why, and what happens now.
+        /// Why.
+        code: String,
+        /// Why, in plain language.
         message: String,
+        /// When access ends unless a later attempt gets through (RFC 3339).
+        until: String,
+        /// When the next attempt is made.
+        retry_secs: u64,
     },
     /// The policies grant nothing any more.
     NothingGranted {
@@ -164,6 +172,9 @@ pub enum ClientEvent {
     SignInNeeded {
         /// Why.
         reason: String,
+        /// When access ends unless they do (RFC 3339), where that is known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        until: Option<String>,
         /// Takes the password.
         #[serde(skip)]
         request: PasswordRequest,
@@ -279,9 +290,16 @@ impl fmt::Display for ClientEvent {
             }
             Self::EndAnnounced { at, sign_in: false, reason } => write!(f, "Access is renewed before {at}: {reason}"),
             Self::Renewed { until } => write!(f, "Access renewed until {until}"),
-            Self::RenewalFailed { message } => write!(f, "Access could not be renewed yet: {message}"),
+            Self::RenewalFailed { code, message, until, retry_secs } => {
+                write!(f, "Access could not be renewed yet: {message}\n  ")?;
+                write!(f, "it ends at {until} unless that succeeds; the next attempt is in {retry_secs} s")?;
+                write!(f, "\n  to do: {}", advice(code))
+            }
             Self::NothingGranted { message } => write!(f, "No access is granted now: {message}"),
-            Self::SignInNeeded { reason, .. } => write!(f, "You must sign in again: {reason}"),
+            Self::SignInNeeded { reason, until: None, .. } => write!(f, "You must sign in again: {reason}"),
+            Self::SignInNeeded { reason, until: Some(until), .. } => {
+                write!(f, "You must sign in again before {until}, when your access ends: {reason}")
+            }
             Self::SignInFailed { message, .. } => write!(f, "Signing in failed: {message}"),
             Self::SignedOut => write!(f, "Signed out"),
         }

@@ -10,6 +10,8 @@
 //! the sign-in it was given for, never writes a token or key to disk, and trusts the profile's authority and no other.
 //! A flow that the gateway cuts ends with a reset on the local connection, never as if it had ended by itself.
 
+mod advice;
+mod clock;
 mod config;
 mod control;
 mod controller;
@@ -32,6 +34,7 @@ mod status;
 mod survey;
 mod udp;
 
+pub use advice::advice;
 pub use config::{ClientConfig, DeviceScriptMode, DeviceScripts, RunnerCommand};
 pub use control::{ControlError, answer, enrol, renew, sign_out, status};
 pub use err::ClientError;

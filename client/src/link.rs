@@ -1,6 +1,8 @@
 //! A Site's connection as the rest of the client sees it: whether it can carry flows, and how many it carries.
 
+mod choice;
 mod keeper;
+mod silence;
 
 use std::{
     sync::{

@@ -4,6 +4,7 @@
 //! are. Signing in again makes new connections beside the old ones, which end with their last flow.
 
 mod enrol;
+mod publish;
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,13 +19,14 @@ use tokio::{
 use zeroize::Zeroizing;
 
 use crate::{
+    clock::Moment,
     dial::Backoff,
     err::ClientError,
     event::{ClientEvent, PasswordRequest},
     hub::{Answer, Command, Hub},
-    link::{Grant, LinkHandle},
+    link::LinkHandle,
     session::{Due, Session, Setback, ends_sign_in, timestamp},
-    status::{SiteState, SiteStatus, State},
+    status::{State, Status},
     survey::{Changes, Survey},
 };
 
@@ -42,6 +44,8 @@ pub(crate) struct Manager {
     /// Asks for the password again at this time, when signing in failed for a passing reason.
     ask_again: Option<Instant>,
     wanted: bool,
+    /// The last renewal found nothing granted, and the user was told; when to ask again.
+    empty_handed: Option<Instant>,
     not_before: Instant,
     /// When the device is looked at again.
     next_survey: Instant,
@@ -70,6 +74,7 @@ impl Manager {
             must_sign_in: false,
             ask_again: None,
             wanted: false,
+            empty_handed: None,
             not_before: now,
             next_survey: now + interval,
             survey: JoinSet::new(),
@@ -132,7 +137,8 @@ impl Manager {
     async fn look(&mut self) {
         if self.must_sign_in {
             if self.ask_again.is_some_and(|at| at <= Instant::now()) {
-                self.ask_password("the last attempt did not get through".to_owned());
+                let ends = self.hub.board.snapshot().ends;
+                self.ask_password("the last attempt did not get through".to_owned(), ends);
             }
             return;
         }
@@ -143,11 +149,14 @@ impl Manager {
                 self.survey.spawn(async move { surveyor.survey().await });
             }
         }
-        match self.session.due() {
-            Due::SignIn(at) if at <= OffsetDateTime::now_utc() => {
-                return self.ask_password("your sign-in has reached its longest life".to_owned());
+        self.wanted |= self.empty_handed.is_some_and(|at| at <= Instant::now());
+        let now = Moment::now();
+        match self.session.due(now) {
+            Due::SignIn(Duration::ZERO) => {
+                let ends = self.session.sign_in_ends(now);
+                return self.ask_password("your sign-in reaches its longest life".to_owned(), Some(ends));
             }
-            Due::Renew(at) if at <= OffsetDateTime::now_utc() => self.wanted = true,
+            Due::Renew(Duration::ZERO) => self.wanted = true,
             Due::SignIn(_) | Due::Renew(_) => {}
         }
         if self.wanted && self.not_before <= Instant::now() {
@@ -162,8 +171,7 @@ impl Manager {
         if self.must_sign_in {
             return self.ask_again.map_or(LONGEST_SLEEP, until).min(LONGEST_SLEEP);
         }
-        let (Due::Renew(due) | Due::SignIn(due)) = self.session.due();
-        let due = Duration::try_from(due - OffsetDateTime::now_utc()).unwrap_or(Duration::ZERO);
+        let (Due::Renew(due) | Due::SignIn(due)) = self.session.due(Moment::now());
         let renewal = if self.wanted { until(self.not_before) } else { due.max(until(self.not_before)) };
         renewal.min(until(self.next_survey)).min(LONGEST_SLEEP)
     }
@@ -180,19 +188,10 @@ impl Manager {
         self.publish_device();
     }
 
-    fn publish_device(&self) {
-        let rows = self.session.found().rows.iter().cloned();
-        let rows = rows.map(|mut row| {
-            row.restless = self.changes.is_restless(&row.claim);
-            row
-        });
-        let rows = rows.collect();
-        self.hub.board.update(|status| status.device_claims = rows);
-    }
-
     async fn renew_for_user(&mut self, reply: Option<oneshot::Sender<Result<(), Refusal>>>) {
         let outcome = if self.must_sign_in {
-            self.ask_password("you asked to renew".to_owned());
+            let ends = self.hub.board.snapshot().ends;
+            self.ask_password("you asked to renew".to_owned(), ends);
             Err(refusal(
                 "client.must-sign-in",
                 "you must sign in again; the running client asks for the password".to_owned(),
@@ -217,7 +216,7 @@ impl Manager {
         };
         if let Err(refused) = self.session.answer(&self.hub, offer, &answer.text).await {
             if ends_sign_in(&refused) {
-                self.ask_password(refused.message.clone());
+                self.ask_password(refused.message.clone(), None);
             }
             return Err(refused);
         }
@@ -238,55 +237,73 @@ impl Manager {
         match outcome {
             Ok(()) => {
                 self.backoff.reset();
-                self.hub.board.update(|status| status.message = None);
+                self.empty_handed = None;
+                self.hub.board.update(Status::all_is_well);
                 self.publish();
-                self.hub.tell(ClientEvent::Renewed { until: rfc3339(self.session.valid_until()) });
+                self.hub.tell(ClientEvent::Renewed { until: rfc3339(self.session.valid_until(Moment::now())) });
                 Ok(())
             }
-            Err(Setback::SignIn(reason)) => {
-                self.ask_password(reason.clone());
-                Err(refusal("client.must-sign-in", reason))
+            Err(Setback::SignIn(refused)) => {
+                self.ask_password(refused.message.clone(), None);
+                Err(refusal("client.must-sign-in", refused.message))
             }
             Err(Setback::NothingGranted(message)) => {
                 self.backoff.reset();
                 self.publish();
                 self.hub.board.update(|status| {
                     status.state = State::NothingGranted;
-                    status.message = Some(message.clone());
+                    status.ends = None;
+                    status.explain("client.nothing-granted", message.clone());
                 });
-                self.hub.tell(ClientEvent::NothingGranted { message: message.clone() });
+                // A policy may give something again at any time, and nobody tells a session without a gateway.
+                if self.empty_handed.replace(Instant::now() + NOTHING_GRANTED_AGAIN).is_none() {
+                    self.hub.tell(ClientEvent::NothingGranted { message: message.clone() });
+                }
                 Err(refusal("client.nothing-granted", message))
             }
-            Err(Setback::Later { message, after }) => {
+            Err(Setback::Later { code, message, after }) => {
+                let pause = after.unwrap_or_else(|| self.backoff.pause());
                 self.wanted = true;
-                self.not_before = Instant::now() + after.unwrap_or_else(|| self.backoff.pause());
-                self.hub.board.update(|status| status.message = Some(message.clone()));
-                self.hub.tell(ClientEvent::RenewalFailed { message: message.clone() });
+                self.not_before = Instant::now() + pause;
+                self.note_setback(code, message.clone(), pause);
                 Err(refusal("client.renewal-failed", message))
             }
         }
+    }
+
+    /// Says that access goes on only as long as the tokens at hand, and until when that is.
+    fn note_setback(&self, code: String, message: String, pause: Duration) {
+        let ends = self.session.valid_until(Moment::now());
+        self.hub.board.update(|status| {
+            status.explain(&code, message.clone());
+            status.ends = Some(ends);
+        });
+        let retry_secs = pause.as_secs_f64().ceil() as u64;
+        self.hub.tell(ClientEvent::RenewalFailed { code, message, until: rfc3339(ends), retry_secs });
     }
 
     fn announce_end(&mut self, at: i64, sign_in: bool, reason: String) {
         if self.must_sign_in {
             return;
         }
-        self.hub.tell(ClientEvent::EndAnnounced { at: rfc3339(timestamp(at)), sign_in, reason: reason.clone() });
-        if sign_in { self.ask_password(reason) } else { self.wanted = true }
+        let at = timestamp(at);
+        self.hub.tell(ClientEvent::EndAnnounced { at: rfc3339(at), sign_in, reason: reason.clone() });
+        if sign_in { self.ask_password(reason, Some(at)) } else { self.wanted = true }
     }
 
-    /// Asks the user, unless a question is open already.
-    fn ask_password(&mut self, reason: String) {
+    /// Asks the user, unless a question is open already. What they have works until `ends`, where that is known.
+    fn ask_password(&mut self, reason: String, ends: Option<OffsetDateTime>) {
         self.must_sign_in = true;
         self.ask_again = None;
         self.hub.board.update(|status| {
             status.state = State::MustSignIn;
-            status.message = Some(format!("you must sign in again: {reason}"));
+            status.explain("client.must-sign-in", format!("you must sign in again: {reason}"));
+            status.ends = ends;
         });
         if self.password.is_none() {
             let (request, receiver) = PasswordRequest::new();
             self.password = Some(receiver);
-            self.hub.tell(ClientEvent::SignInNeeded { reason, request });
+            self.hub.tell(ClientEvent::SignInNeeded { reason, until: ends.map(rfc3339), request });
         }
     }
 
@@ -299,7 +316,7 @@ impl Manager {
                 if let ClientError::Unreachable { .. } | ClientError::Busy { .. } = error {
                     self.ask_again = Some(Instant::now() + self.backoff.pause());
                 }
-                self.hub.board.update(|status| status.message = Some(error.to_string()));
+                self.hub.board.update(|status| status.explain(error.code(), error.to_string()));
                 self.hub.tell(ClientEvent::SignInFailed { code: error.code().to_owned(), message: error.to_string() });
             }
         }
@@ -318,6 +335,7 @@ impl Manager {
         self.survey = JoinSet::new();
         self.must_sign_in = false;
         self.wanted = false;
+        self.empty_handed = None;
         self.not_before = Instant::now() + RENEWAL_FLOOR;
         self.backoff.reset();
         self.hub.board.update(|status| status.sites.clear());
@@ -328,71 +346,12 @@ impl Manager {
         let name = self.session.name.to_string();
         self.hub.board.update(|status| {
             status.name = Some(name.clone());
-            status.message = None;
+            status.all_is_well();
         });
         self.hub.tell(ClientEvent::SignedIn { name, message_of_the_day: self.session.message_of_the_day.take() });
         self.publish();
         let sites = self.session.sites.iter().map(|(grant, _)| grant.name.clone()).collect();
         self.hub.tell(ClientEvent::Authorized { policies: self.session.policies.clone(), sites });
-    }
-
-    /// Gives every granted Site its tokens, starts new ones, stops those that are no longer granted.
-    fn publish(&mut self) {
-        self.publish_status();
-        let (claims, device_claims) = self.session.presented();
-        let granted = |link: &LinkHandle| self.session.sites.iter().any(|(grant, _)| grant.site == link.link.site);
-        let (kept, dropped): (Vec<LinkHandle>, Vec<LinkHandle>) = self.links.drain(..).partition(granted);
-        for link in &dropped {
-            link.stop();
-        }
-        self.retired.extend(dropped);
-        self.links = kept;
-        for (site, _) in &self.session.sites {
-            let grant = Grant {
-                claims: claims.clone(),
-                device_claims: device_claims.clone(),
-                entitlement: site.entitlement.token.clone(),
-                gateways: site.gateways.clone(),
-            };
-            match self.links.iter().find(|link| link.link.site == site.site) {
-                Some(link) => link.serve(grant),
-                None => {
-                    let id = (site.site, site.name.clone());
-                    self.links.push(LinkHandle::spawn(
-                        &self.hub,
-                        &mut self.tasks,
-                        id,
-                        self.session.gateway_tls.clone(),
-                        grant,
-                    ));
-                }
-            }
-        }
-        self.hub.set_links(self.links.iter().map(|link| link.link.clone()).collect());
-    }
-
-    fn publish_status(&self) {
-        self.publish_device();
-        let sites = &self.session.sites;
-        self.hub.board.update(|status| {
-            status.state = State::Connecting;
-            status.tokens = self.session.token_status();
-            status.policies.clone_from(&self.session.policies);
-            status.sites.retain(|shown| sites.iter().any(|(grant, _)| grant.site == shown.id));
-            for (grant, _) in sites {
-                if !status.sites.iter().any(|shown| shown.id == grant.site) {
-                    status.sites.push(SiteStatus {
-                        id: grant.site,
-                        name: grant.name.clone(),
-                        state: SiteState::Connecting,
-                        gateway: None,
-                        entitlements: grant.entitlements.clone(),
-                        unmet: Vec::new(),
-                        message: None,
-                    });
-                }
-            }
-        });
     }
 }
 
@@ -417,6 +376,9 @@ const RESTLESS_INTERVALS: u32 = 6;
 
 /// Renewals by themselves are at least this far apart, however many gateways ask for one.
 const RENEWAL_FLOOR: Duration = Duration::from_secs(5);
+
+/// How soon a session that may do nothing asks again by itself.
+const NOTHING_GRANTED_AGAIN: Duration = Duration::from_secs(300);
 
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 

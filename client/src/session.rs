@@ -4,6 +4,8 @@
 
 mod prepare;
 
+use std::time::Duration;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use engine::{dn::DistinguishedName, id::DeviceId, token::TokenKind};
 use protocol::{
@@ -17,10 +19,11 @@ use protocol::{
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::pki_types::CertificateDer;
 use serde_json::{Map, Value};
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use crate::{
+    clock::{Life, Moment},
     controller::{Controller, RequestError},
     device,
     err::ClientError,
@@ -44,34 +47,36 @@ pub(crate) struct Session {
     found: Survey,
     pub(crate) sites: Vec<(SiteGrant, Held)>,
     pub(crate) policies: Vec<String>,
-    sign_in_ends: OffsetDateTime,
+    /// When the absolute life of the sign-in ends, by the controller's clock, in seconds since 1970.
+    sign_in_ends: i64,
+    sign_in: Life,
 }
 
-/// A token with the time it came at, from which its life is known.
+/// A token and how long it lives from when it came.
 #[derive(Clone)]
 pub(crate) struct Held {
     token: SignedToken,
-    received: OffsetDateTime,
+    life: Life,
 }
 
 /// How a renewal went, when it was not done.
 #[derive(Debug)]
 pub(crate) enum Setback {
     /// The user must authenticate again.
-    SignIn(String),
+    SignIn(Refusal),
     /// Signed in as before, and allowed nothing.
     NothingGranted(String),
     /// Worth another try; tokens at hand stay in use.
-    Later { message: String, after: Option<std::time::Duration> },
+    Later { code: String, message: String, after: Option<Duration> },
 }
 
-/// What is due next.
+/// What is due next, and in how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Due {
-    /// Tokens are to be renewed at this time.
-    Renew(OffsetDateTime),
-    /// The sign-in ends; from this time on the user is to authenticate again.
-    SignIn(OffsetDateTime),
+    /// Tokens are to be renewed.
+    Renew(Duration),
+    /// The sign-in reaches its longest life; the user is to authenticate again.
+    SignIn(Duration),
 }
 
 impl Session {
@@ -79,9 +84,10 @@ impl Session {
     pub(crate) async fn sign_in(hub: &Hub, device: DeviceId, password: Zeroizing<String>) -> Result<Self, ClientError> {
         let (authenticated, key) = authenticate(hub, device, password).await?;
         let (controller_tls, gateway_tls) = settings(hub, &authenticated.certificate, key)?;
-        let now = OffsetDateTime::now_utc();
-        let claims = Held { token: authenticated.claims, received: now };
-        if claims.expires() <= now {
+        let now = Moment::now();
+        let sign_in = Life::new(now, authenticated.claims.issued, authenticated.sign_in_ends);
+        let claims = Held::new(authenticated.claims, now);
+        if claims.expires() <= now.wall {
             return Err(ClientError::Clock);
         }
         let mut session = Self {
@@ -96,7 +102,8 @@ impl Session {
             found: Survey::default(),
             sites: Vec::new(),
             policies: Vec::new(),
-            sign_in_ends: timestamp(authenticated.sign_in_ends),
+            sign_in_ends: authenticated.sign_in_ends,
+            sign_in,
         };
         let controller = Controller::connect(hub, &session.controller_tls).await?;
         session.surveyor.update(authenticated.on_demand);
@@ -124,7 +131,7 @@ impl Session {
             Err(RequestError::Refused(refusal)) => return Err(Setback::of_refusal(refusal)),
             Err(error) => return Err(Setback::later(&controller.explain(hub, error))),
         };
-        self.claims = Held { token: renewed.claims, received: OffsetDateTime::now_utc() };
+        self.claims = Held::new(renewed.claims, Moment::now());
         if self.surveyor.update(renewed.on_demand) || !self.surveyor.missing().is_empty() {
             self.look_again(hub, &controller).await;
         }
@@ -153,7 +160,7 @@ impl Session {
         });
         match controller.ask(request).await {
             Ok(token) => {
-                self.claims = Held { token, received: OffsetDateTime::now_utc() };
+                self.claims = Held::new(token, Moment::now());
                 Ok(())
             }
             Err(RequestError::Refused(refusal)) => Err(refusal),
@@ -230,16 +237,22 @@ impl Session {
     }
 
     /// What is due next.
-    pub(crate) fn due(&self) -> Due {
-        let renew = self.held().map(Held::renew_at).min().unwrap_or(self.sign_in_ends);
-        let claims_last = self.claims.expires() >= self.sign_in_ends;
-        let sign_in = self.sign_in_ends - RENEWAL_WINDOW.min((self.sign_in_ends - self.claims.received) / 3);
+    pub(crate) fn due(&self, now: Moment) -> Due {
+        let renew = self.held().map(|held| held.renew_in(now)).min().unwrap_or_default();
+        let claims_last = self.claims.token.expires >= self.sign_in_ends;
+        let sign_in = self.sign_in.left(now).saturating_sub(self.claims.life.window());
         if claims_last && sign_in <= renew { Due::SignIn(sign_in) } else { Due::Renew(renew) }
     }
 
-    /// When the first token ends.
-    pub(crate) fn valid_until(&self) -> OffsetDateTime {
-        self.held().map(Held::expires).min().unwrap_or(self.sign_in_ends)
+    /// When the first token ends, by this computer's clock.
+    pub(crate) fn valid_until(&self, now: Moment) -> OffsetDateTime {
+        let left = self.held().map(|held| held.life.left(now)).min().unwrap_or_default();
+        now.wall + left
+    }
+
+    /// When the sign-in reaches its longest life, by this computer's clock.
+    pub(crate) fn sign_in_ends(&self, now: Moment) -> OffsetDateTime {
+        now.wall + self.sign_in.left(now)
     }
 
     pub(crate) fn token_status(&self) -> Vec<TokenStatus> {
@@ -264,7 +277,7 @@ impl Session {
         let device = self.found.claims();
         let request = ControllerRequest::ReportDevice { claims_token: self.claims.text(), device: device.clone() };
         let token: SignedToken = controller.ask(request).await.map_err(explain)?;
-        self.device = Some(Held { token, received: OffsetDateTime::now_utc() });
+        self.device = Some(Held::new(token, Moment::now()));
         self.device_claims = device;
         let (claims_token, device_claims_token) = self.presented();
         let authorized: Authorized =
@@ -278,9 +291,9 @@ impl Session {
         if authorized.sites.is_empty() {
             return Err(GrantError::Nothing(NOTHING_GRANTED.to_owned()));
         }
-        let received = OffsetDateTime::now_utc();
+        let received = Moment::now();
         let held = |grant: SiteGrant| {
-            let held = Held { token: grant.entitlement.clone(), received };
+            let held = Held::new(grant.entitlement.clone(), received);
             (grant, held)
         };
         self.sites = authorized.sites.into_iter().map(held).collect();
@@ -290,6 +303,11 @@ impl Session {
 }
 
 impl Held {
+    fn new(token: SignedToken, received: Moment) -> Self {
+        let life = Life::new(received, token.issued, token.expires);
+        Self { token, life }
+    }
+
     fn text(&self) -> String {
         self.token.token.clone()
     }
@@ -298,23 +316,24 @@ impl Held {
         timestamp(self.token.expires)
     }
 
-    /// Five minutes before the end, or a third of the life when that is shorter (D 4).
-    fn renew_at(&self) -> OffsetDateTime {
-        let life = (self.expires() - self.received).max(Duration::ZERO);
-        self.expires() - RENEWAL_WINDOW.min(life / 3)
+    /// In how long it is to be renewed.
+    fn renew_in(&self, now: Moment) -> Duration {
+        self.life.left(now).saturating_sub(self.life.window())
     }
 }
 
 impl Setback {
     fn later(error: &ClientError) -> Self {
-        Self::Later { message: error.to_string(), after: None }
+        Self::Later { code: error.code().to_owned(), message: error.to_string(), after: None }
     }
 
     /// A refusal that names a time is a delay; any other one means that these tokens bring nothing any more.
     fn of_refusal(refusal: Refusal) -> Self {
         match refusal.retry_after_secs {
-            Some(secs) => Self::Later { message: refusal.message, after: Some(std::time::Duration::from_secs(secs)) },
-            None => Self::SignIn(refusal.message),
+            Some(secs) => {
+                Self::Later { code: refusal.code, message: refusal.message, after: Some(Duration::from_secs(secs)) }
+            }
+            None => Self::SignIn(refusal),
         }
     }
 }
@@ -389,8 +408,6 @@ pub(crate) fn timestamp(secs: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(secs).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 
-const RENEWAL_WINDOW: Duration = Duration::minutes(5);
-
 const NOTHING_GRANTED: &str = "no policy gives you access to anything; ask your administrator which policy should";
 
 #[cfg(test)]
@@ -400,16 +417,16 @@ mod tests {
 
     use super::*;
 
-    fn held(received: i64, expires: i64) -> Held {
-        let token = SignedToken { id: TokenId::new(Uuid::nil()), token: String::new(), expires };
-        Held { token, received: timestamp(received) }
-    }
-
     #[test]
     fn tokens_are_renewed_five_minutes_or_a_third_of_their_life_before_their_end() {
-        assert_eq!(held(0, 86_400).renew_at(), timestamp(86_400 - 300));
-        assert_eq!(held(0, 600).renew_at(), timestamp(400));
-        assert_eq!(held(100, 50).renew_at(), timestamp(50));
+        let now = Moment::now();
+        let renew_in = |issued, expires| {
+            let token = SignedToken { id: TokenId::new(Uuid::nil()), token: String::new(), issued, expires };
+            Held::new(token, now).renew_in(now).as_secs()
+        };
+        assert_eq!(renew_in(0, 86_400), 86_400 - 300);
+        assert_eq!(renew_in(0, 600), 400);
+        assert_eq!(renew_in(100, 50), 0);
     }
 
     #[test]

@@ -10,14 +10,25 @@ use protocol::message::RemedyOffer;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use crate::advice::advice;
+
 /// Everything `portcullis client status` shows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     /// Where the session stands.
     pub state: State,
-    /// What to do about it, when there is something to do.
+    /// Why it stands so, when that needs saying.
     pub message: Option<String>,
+    /// Stable code of what the message says.
+    #[serde(default)]
+    pub code: Option<String>,
+    /// What to do about it.
+    #[serde(default)]
+    pub advice: Option<String>,
+    /// When access ends unless something is done before, once that is known.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub ends: Option<OffsetDateTime>,
     /// Who signs in.
     pub username: String,
     /// At which identity provider.
@@ -91,6 +102,12 @@ pub struct SiteStatus {
     pub unmet: Vec<UnmetCondition>,
     /// Why it does not serve the session.
     pub message: Option<String>,
+    /// Stable code of what the message says.
+    #[serde(default)]
+    pub code: Option<String>,
+    /// What to do about it.
+    #[serde(default)]
+    pub advice: Option<String>,
 }
 
 /// Whether a Site serves the session.
@@ -119,6 +136,9 @@ pub struct UnmetCondition {
     /// Whether one of them is enough.
     #[serde(default)]
     pub any: bool,
+    /// What to do now.
+    #[serde(default)]
+    pub advice: Option<String>,
 }
 
 /// Something the user is asked for.
@@ -133,6 +153,18 @@ pub struct RemedyStatus {
 }
 
 impl UnmetCondition {
+    fn next_step(&self) -> String {
+        if self.next(None).is_some() {
+            return format!("answer with `portcullis client answer \"{}\"`", self.condition);
+        }
+        if self.remedies.is_empty() {
+            "see to what it names, it is checked again while a connection waits; tell your administrator if it stays"
+                .to_owned()
+        } else {
+            "nothing; it is being asked again with your answer".to_owned()
+        }
+    }
+
     /// What is to be answered next: the one with this number as people count, or the first that is open.
     pub fn next(&self, number: Option<usize>) -> Option<&RemedyOffer> {
         let open = |remedy: &&RemedyStatus| !remedy.answered;
@@ -232,6 +264,9 @@ impl Board {
         let status = Status {
             state: State::SigningIn,
             message: None,
+            code: None,
+            advice: None,
+            ends: None,
             username: username.to_owned(),
             provider: provider.to_owned(),
             name: None,
@@ -257,6 +292,7 @@ impl Board {
         status.open_flows = flows.iter().filter(|flow| flow.state == FlowState::Open).count();
         status.flows = flows.into_iter().take(MAX_FLOWS_SHOWN).cloned().collect();
         status.events = inner.events.iter().cloned().collect();
+        status.advise();
         status
     }
 
@@ -317,6 +353,38 @@ impl Status {
     /// The condition of this name that is false now, at whichever Site.
     pub fn unmet(&self, condition: &str) -> Option<&UnmetCondition> {
         self.sites.iter().flat_map(|site| &site.unmet).find(|unmet| unmet.condition == condition)
+    }
+
+    /// Notes why the session stands as it does.
+    pub(crate) fn explain(&mut self, code: &str, message: String) {
+        self.code = Some(code.to_owned());
+        self.message = Some(message);
+    }
+
+    /// There is nothing to explain any more.
+    pub(crate) fn all_is_well(&mut self) {
+        self.code = None;
+        self.message = None;
+        self.ends = None;
+    }
+
+    /// Says for everything that is not as it should be what to do about it.
+    fn advise(&mut self) {
+        let of = |code: &Option<String>| code.as_deref().map(|code| advice(code).to_owned());
+        self.advice = match self.state {
+            // Whatever the reason was, this is what helps.
+            State::MustSignIn => Some(advice("client.must-sign-in").to_owned()),
+            State::NothingGranted => Some(advice("client.nothing-granted").to_owned()),
+            State::SigningIn => Some(advice("client.signing-in").to_owned()),
+            State::Ended => Some(advice("client.ended").to_owned()),
+            State::Connecting | State::Connected => of(&self.code),
+        };
+        for site in &mut self.sites {
+            site.advice = of(&site.code);
+            for unmet in &mut site.unmet {
+                unmet.advice = Some(unmet.next_step());
+            }
+        }
     }
 
     /// Brings the state of the session in line with its Sites, unless something stronger holds.

@@ -8,6 +8,7 @@
 
 mod accept;
 mod appliances;
+mod blacklist;
 mod body;
 mod call;
 mod caller;

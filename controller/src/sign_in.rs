@@ -165,6 +165,9 @@ async fn check_credentials(c: &Controller, credentials: &Credentials) -> Result<
     if user.disabled {
         return Err(refuse(c, credentials, &name, "disabled", Vec::new()).await);
     }
+    if c.store.blacklisted(&name).await?.is_some() {
+        return Err(refuse(c, credentials, &name, "blacklisted", Vec::new()).await);
+    }
     if lockout.failures > 0 {
         let forget = Op::PutLockout { user: name, failures: 0, locked_at: None };
         c.store.transact(Transaction { ops: vec![forget], audit: Vec::new() }).await?;

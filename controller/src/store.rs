@@ -90,6 +90,10 @@ pub enum Op {
     PutOtpSeed(OtpSeed),
     /// Forgets a user's seed of one-time codes.
     DeleteOtpSeed { user: UserName },
+    /// Keeps a user from signing in. Their tokens are revoked by an op of its own.
+    PutBlacklisted(BlacklistRow),
+    /// Lets a user sign in again.
+    DeleteBlacklisted { user: UserName },
     /// Adds or replaces an appliance's enrolment state. Fails when the appliance does not exist.
     PutEnrolment { appliance: ApplianceId, enrolment: Enrolment },
     /// A key or certificate of the controller itself, sealed under the master key.
@@ -156,6 +160,17 @@ pub struct DeviceRow {
     pub on_boarded: OffsetDateTime,
     /// Last token issued.
     pub last_seen: OffsetDateTime,
+}
+
+/// A user who may not sign in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlacklistRow {
+    /// Who.
+    pub user: UserName,
+    /// Why, as the administrator put it.
+    pub reason: String,
+    /// Since when.
+    pub since: OffsetDateTime,
 }
 
 /// Where an appliance stands on its way into the collective.
@@ -365,6 +380,10 @@ pub trait Store: Send + Sync + 'static {
     fn otp_seed(&self, user: &UserName) -> StoreFuture<'_, Option<OtpSeed>>;
     /// Who has a seed of one-time codes, and whether a code has confirmed it.
     fn otp_seeds(&self) -> StoreFuture<'_, Vec<(UserName, bool)>>;
+    /// Users who may not sign in, in the order of their names.
+    fn blacklist(&self) -> StoreFuture<'_, Vec<BlacklistRow>>;
+    /// Whether a user may not sign in, and why.
+    fn blacklisted(&self, user: &UserName) -> StoreFuture<'_, Option<BlacklistRow>>;
     /// Enrolment state of an appliance.
     fn enrolment(&self, appliance: ApplianceId) -> StoreFuture<'_, Option<Enrolment>>;
     /// Takes over records a gateway chained itself (see [`audit::Link`]); they must continue its chain without a gap.

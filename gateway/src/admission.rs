@@ -68,9 +68,11 @@ impl AdmissionError {
     /// What the client is told: never which part of a token failed.
     pub(crate) fn refusal(&self) -> Refusal {
         let (code, message, retry_after_secs) = match self {
-            Self::Token { .. } | Self::Mismatch(_) => {
-                ("token.refused", "the gateway does not accept your sign-in any more; sign in again", None)
-            }
+            Self::Token { .. } | Self::Mismatch(_) => (
+                "token.refused",
+                "the gateway does not accept these tokens any more; the client asks for new ones",
+                None,
+            ),
             Self::ConfigBehind(_) | Self::NoConfig => {
                 (self.code(), "the gateway is still catching up with its configuration; try again in a moment", Some(1))
             }

@@ -40,9 +40,13 @@ impl Contact {
         *self.wall.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// For how long none has spoken.
+    /// For how long none has spoken, by the clock on which it is longer: the monotonic clock stands still while a machine
+    /// sleeps, and the wall clock may be set back.
     pub(crate) fn silent_for(&self, now: Moment) -> Duration {
-        Duration::from_millis((millis(now.monotonic) - self.heard.load(Ordering::Relaxed)).try_into().unwrap_or(0))
+        let awake = millis(now.monotonic) - self.heard.load(Ordering::Relaxed);
+        let awake = Duration::from_millis(awake.try_into().unwrap_or(0));
+        let by_wall = self.last().and_then(|heard| Duration::try_from(now.wall - heard).ok());
+        awake.max(by_wall.unwrap_or_default())
     }
 
     /// Whether the Site lets its gateways take in sessions now.
@@ -90,6 +94,19 @@ mod tests {
         contact.hear(at(11));
         assert!(contact.may_admit(&site(Some(60)), at(71)));
         assert!(contact.may_admit(&site(None), at(9_999_999)));
+    }
+
+    #[test]
+    fn a_machine_that_slept_was_silent_meanwhile_and_a_clock_set_back_hides_nothing() {
+        let contact = Contact::new(None, at(0));
+        contact.hear(at(10));
+        let slept = Moment { wall: at(10 + 3_600).wall, ..at(15) };
+        assert!(!contact.may_admit(&site(Some(60)), slept));
+        assert_eq!(contact.may_keep_for(&site(Some(60)), slept), Some(Duration::ZERO));
+        let set_back = Moment { wall: at(10).wall - Duration::from_secs(3_600), ..at(80) };
+        assert!(!contact.may_admit(&site(Some(60)), set_back));
+        contact.hear(set_back);
+        assert!(contact.may_admit(&site(Some(60)), Moment { wall: set_back.wall, ..at(140) }));
     }
 
     #[test]

@@ -135,7 +135,7 @@ pub async fn start(config: GatewayConfig, worker: WorkerCommand) -> Result<Runni
     let listen = config.listen;
     // The control stream comes on top of the flows.
     let limits = Limits { streams: config.limits.flows_per_session.saturating_add(1), ..Limits::default() };
-    let listener = Listener::bind(listen, tls, limits)?;
+    let listener = Listener::bind_lasting(listen, tls, limits, &identity.tls.key)?;
     let address = listener.local_address().map_err(StartError::Address)?;
     let metrics = metrics_listener(config.metrics_listen).await?;
     let metrics_address = metrics.as_ref().map(|(_, address)| *address);

@@ -24,6 +24,9 @@ pub trait Carrier: Send + Sync + fmt::Debug + 'static {
     fn peer(&self) -> Peer;
     /// Where the peer sends from, as of now.
     fn remote_address(&self) -> SocketAddr;
+    /// How many packets have come from the peer. A count that stands still for longer than its shows of life are apart
+    /// means that nothing comes any more.
+    fn heard(&self) -> u64;
     /// Ends the connection at once; everything unsent is dropped.
     fn close(&self, code: u32, reason: &str);
     /// Resolves when the connection is over, with the code and text the peer gave, if it was the peer.

@@ -165,6 +165,8 @@ pub struct SignedToken {
     pub id: TokenId,
     /// Compact JWS.
     pub token: String,
+    /// `iat`, in seconds since 1970. Its holder knows by it how long the token lives, whatever the holder's clock says.
+    pub issued: i64,
     /// `exp`, in seconds since 1970.
     pub expires: i64,
 }

@@ -10,9 +10,12 @@ use std::{
 };
 
 use quinn::{
-    ConnectionError, Endpoint, IdleTimeout, TransportConfig, TransportErrorCode, VarInt,
+    ConnectionError, Endpoint, EndpointConfig, IdleTimeout, ServerConfig, TokioRuntime, TransportConfig,
+    TransportErrorCode, VarInt,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
+use quinn_proto::HashedConnectionIdGenerator;
+use ring::hmac;
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -144,12 +147,28 @@ impl Listener {
     /// # Errors
     /// When the settings or the socket cannot be used.
     pub fn bind(address: SocketAddr, tls: rustls::ServerConfig, limits: Limits) -> Result<Self, QuicError> {
-        let crypto = QuicServerConfig::try_from(tls).map_err(QuicError::Settings)?;
-        let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
-        config.transport_config(transport(limits));
-        // Who comes from another address is admitted anew, because conditions and pins were decided for the old one.
-        config.migration(false);
+        let config = server(tls, limits)?;
         let endpoint = Endpoint::server(config, address).map_err(|source| QuicError::Socket { address, source })?;
+        Ok(Self { endpoint })
+    }
+
+    /// As [`Listener::bind`], for a server that is started again some time: what its earlier processes left open is ended by
+    /// a [stateless reset] instead of being met with silence. `secret` stays the same, and nobody else knows it.
+    ///
+    /// [stateless reset]: https://www.rfc-editor.org/rfc/rfc9000#section-10.3
+    ///
+    /// # Errors
+    /// When the settings or the socket cannot be used.
+    pub fn bind_lasting(
+        address: SocketAddr,
+        tls: rustls::ServerConfig,
+        limits: Limits,
+        secret: &[u8],
+    ) -> Result<Self, QuicError> {
+        let unusable = |source| QuicError::Socket { address, source };
+        let socket = std::net::UdpSocket::bind(address).map_err(unusable)?;
+        let runtime = Arc::new(TokioRuntime);
+        let endpoint = Endpoint::new(lasting(secret), Some(server(tls, limits)?), socket, runtime).map_err(unusable)?;
         Ok(Self { endpoint })
     }
 
@@ -239,6 +258,27 @@ impl Dialer {
     }
 }
 
+fn server(tls: rustls::ServerConfig, limits: Limits) -> Result<ServerConfig, QuicError> {
+    let crypto = QuicServerConfig::try_from(tls).map_err(QuicError::Settings)?;
+    let mut config = ServerConfig::with_crypto(Arc::new(crypto));
+    config.transport_config(transport(limits));
+    // Who comes from another address is admitted anew, because conditions and pins were decided for the old one.
+    config.migration(false);
+    Ok(config)
+}
+
+/// What makes every process with this secret know the connection ids of the others, and end their connections.
+fn lasting(secret: &[u8]) -> EndpointConfig {
+    let secret = hmac::Key::new(hmac::HMAC_SHA256, secret);
+    let reset = hmac::sign(&secret, b"portcullis stateless reset");
+    let ids = hmac::sign(&secret, b"portcullis connection ids");
+    let ids = ids.as_ref().first_chunk().copied().map_or(0, u64::from_be_bytes);
+    let mut config = EndpointConfig::new(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, reset.as_ref())));
+    config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)));
+    config.min_reset_interval(RESET_INTERVAL);
+    config
+}
+
 fn transport(limits: Limits) -> Arc<TransportConfig> {
     let mut config = TransportConfig::default();
     config.max_concurrent_bidi_streams(VarInt::from_u32(limits.streams));
@@ -277,6 +317,10 @@ impl Carrier for QuicCarrier {
 
     fn remote_address(&self) -> SocketAddr {
         self.connection.remote_address()
+    }
+
+    fn heard(&self) -> u64 {
+        self.connection.stats().udp_rx.datagrams
     }
 
     fn close(&self, code: u32, reason: &str) {
@@ -350,6 +394,9 @@ impl ReceiveHalf for QuicReceive {
         let _ = self.0.stop(VarInt::from_u32(code));
     }
 }
+
+/// After a restart every client is to be told within a few seconds. A reset is smaller than what it answers.
+const RESET_INTERVAL: Duration = Duration::from_millis(1);
 
 /// TLS alert `unknown_ca` ([RFC 8446, section 6](https://www.rfc-editor.org/rfc/rfc8446#section-6)).
 const ALERT_UNKNOWN_AUTHORITY: u8 = 48;

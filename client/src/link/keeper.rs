@@ -1,15 +1,20 @@
 //! Keeps one Site connected: chooses a gateway, presents tokens, listens, and starts over when the gateway is lost.
 //!
 //! A gateway's "no" is not argued with: the client asks a controller for new tokens and waits for them or for a growing
-//! pause. A lost gateway is left for another one of the Site when there is one.
+//! pause. A lost gateway is left for another one of the Site when there is one. One that has only fallen silent is left
+//! when its host says that it is gone, or when another gateway has taken the session in while the silence lasted; until
+//! then its connection and all flows on it stay, because a network that stalls goes on as a rule.
+
+mod around;
+mod words;
 
 use std::{sync::Arc, time::Duration};
 
 use engine::id::ApplianceId;
 use protocol::{
-    carrier::{Closed, SendHalf, SharedCarrier},
+    carrier::{SendHalf, SharedCarrier},
     frame::{self, MAX_MESSAGE},
-    message::{ControlDown, ControlUp, GatewayEndpoint, GatewayRequest, Present, Refusal, Remedies, close_code},
+    message::{ControlDown, GatewayEndpoint, GatewayRequest, Refusal, close_code},
     tls::gateway_name,
 };
 use tokio::{
@@ -17,12 +22,20 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Grant, Link, Order};
+use self::{
+    around::Around,
+    words::{GRACE, end_of, present, say_goodbye, set_unmet, unmet},
+};
+use super::{
+    Grant, Link, Order,
+    choice::{choose, endpoint_name},
+    silence::Silence,
+};
 use crate::{
     dial::Backoff,
     event::ClientEvent,
     hub::{Command, Hub},
-    status::{RemedyStatus, SiteState, SiteStatus, UnmetCondition},
+    status::{SiteState, SiteStatus},
 };
 
 /// The task behind a link.
@@ -42,6 +55,8 @@ struct Live {
     carrier: SharedCarrier,
     control: Box<dyn SendHalf>,
     frames: mpsc::Receiver<ControlDown>,
+    /// What it said is held, when it took the session in.
+    entitlements: Vec<String>,
 }
 
 /// Why a connection is no more.
@@ -54,6 +69,17 @@ enum End {
     Refused(Refusal),
     /// The gateway ended the session.
     Ended(Refusal),
+}
+
+/// A connection on the way to being admitted; closed when that is given up.
+struct Opening(Option<SharedCarrier>);
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        if let Some(carrier) = self.0.take() {
+            carrier.close(close_code::DONE, "not needed");
+        }
+    }
 }
 
 impl Keeper {
@@ -102,6 +128,7 @@ impl Keeper {
             return End::Lost("the Site has no gateway".to_owned());
         };
         self.avoid = Some(gateway.appliance);
+        self.report(|site| site.gateway = Some(endpoint_name(&gateway)));
         let mut orders = self.orders.clone();
         let connected = tokio::select! {
             connected = self.connect(grant, &gateway) => connected,
@@ -109,6 +136,7 @@ impl Keeper {
         };
         match connected {
             Ok(live) => {
+                self.note_admitted(&live, &gateway);
                 let since = Instant::now();
                 self.told = false;
                 let end = self.serve(live).await;
@@ -126,10 +154,10 @@ impl Keeper {
 
     async fn connect(&self, grant: &Grant, gateway: &GatewayEndpoint) -> Result<Live, End> {
         let endpoint = endpoint_name(gateway);
-        self.report(|site| site.gateway = Some(endpoint.clone()));
         let name = gateway_name(gateway.appliance);
         let carrier =
             self.hub.dialers.dial(&endpoint, &name, &self.tls).await.map_err(|failure| End::Lost(failure.detail))?;
+        let mut opening = Opening(Some(carrier.clone()));
         let mut stream = carrier.open().await.map_err(|error| End::Lost(error.to_string()))?;
         let lost = |error: frame::FrameError| End::Lost(error.to_string());
         frame::write_frame(&mut stream.send, &GatewayRequest::Control).await.map_err(lost)?;
@@ -143,18 +171,13 @@ impl Keeper {
                 }
             }
         });
-        let mut live = Live { carrier, control: stream.send, frames };
+        let mut live = Live { carrier, control: stream.send, frames, entitlements: Vec::new() };
         match tokio::time::timeout(ADMISSION, self.admission(&mut live)).await {
-            Ok(Ok(entitlements)) => self.note_admitted(&live, &endpoint, entitlements),
-            Ok(Err(end)) => {
-                live.carrier.close(close_code::DONE, "not admitted");
-                return Err(end);
-            }
-            Err(_) => {
-                live.carrier.close(close_code::DONE, "no answer");
-                return Err(End::Lost("the gateway does not answer".to_owned()));
-            }
+            Ok(Ok(entitlements)) => live.entitlements = entitlements,
+            Ok(Err(end)) => return Err(end),
+            Err(_) => return Err(End::Lost("the gateway does not answer".to_owned())),
         }
+        opening.0 = None;
         Ok(live)
     }
 
@@ -172,12 +195,14 @@ impl Keeper {
     async fn serve(&mut self, mut live: Live) -> End {
         let mut flows = self.link.flows.subscribe();
         let mut retiring = false;
+        let mut silence = Silence::new(&live.carrier);
         loop {
             let step = tokio::select! {
                 biased;
                 frame = live.frames.recv() => Step::Frame(frame),
                 order = next_order(&mut self.orders) => Step::Order(order),
                 () = no_flows(&mut flows), if retiring => Step::Order(Order::Stop),
+                () = silence.suspicious(&live.carrier) => Step::Silent,
             };
             match step {
                 Step::Frame(Some(frame)) => {
@@ -201,6 +226,20 @@ impl Keeper {
                     say_goodbye(live).await;
                     return End::Done;
                 }
+                Step::Silent => match self.look_around(&live.carrier, &mut silence).await {
+                    Around::Stay => {}
+                    Around::Gone => {
+                        live.carrier.close(close_code::DONE, "gone");
+                        return End::Lost("nothing listens there any more".to_owned());
+                    }
+                    Around::Moved(newer, other) => {
+                        live.carrier.close(close_code::DONE, "silent");
+                        self.avoid = Some(other.appliance);
+                        self.note_admitted(&newer, &other);
+                        silence = Silence::new(&newer.carrier);
+                        live = newer;
+                    }
+                },
             }
         }
     }
@@ -236,9 +275,13 @@ impl Keeper {
         None
     }
 
-    fn note_admitted(&self, live: &Live, gateway: &str, entitlements: Vec<String>) {
+    fn note_admitted(&self, live: &Live, gateway: &GatewayEndpoint) {
+        let (gateway, entitlements) = (endpoint_name(gateway), live.entitlements.clone());
         self.report(|site| {
             site.state = SiteState::Connected;
+            site.gateway = Some(gateway.clone());
+            site.code = None;
+            site.unmet.clear();
             site.entitlements.clone_from(&entitlements);
             site.message = None;
         });
@@ -246,21 +289,23 @@ impl Keeper {
         self.tell(ClientEvent::Admitted {
             site: self.link.site,
             site_name: self.link.name.clone(),
-            gateway: gateway.to_owned(),
+            gateway,
             entitlements,
         });
     }
 
     fn note_lost(&mut self, reason: String) -> Duration {
-        self.set_down(SiteState::Connecting, &format!("its gateway cannot be reached, trying again: {reason}"));
+        let pause = self.lost.pause();
+        let message = format!("no gateway serves it, the next attempt is in {} s: {reason}", rounded(pause));
+        self.set_down(SiteState::Connecting, GATEWAY_AWAY, &message);
         if !std::mem::replace(&mut self.told, true) {
             self.tell(ClientEvent::GatewayLost { site_name: self.link.name.clone(), reason });
         }
-        self.lost.pause()
+        pause
     }
 
     fn note_refused(&mut self, refusal: &Refusal, event: ClientEvent) -> Duration {
-        self.set_down(SiteState::Refused, &refusal.message);
+        self.set_down(SiteState::Refused, &refusal.code, &refusal.message);
         if !std::mem::replace(&mut self.told, true) {
             self.tell(event);
         }
@@ -270,9 +315,10 @@ impl Keeper {
         if SPENT_TOKENS.contains(&refusal.code.as_str()) { pause.max(LONG_PAUSE) } else { pause }
     }
 
-    fn set_down(&self, state: SiteState, message: &str) {
+    fn set_down(&self, state: SiteState, code: &str, message: &str) {
         self.report(|site| {
             site.state = state;
+            site.code = Some(code.to_owned());
             site.unmet.clear();
             site.message = Some(message.to_owned());
         });
@@ -303,6 +349,8 @@ impl Keeper {
 enum Step {
     Frame(Option<ControlDown>),
     Order(Order),
+    /// Nothing has come for a while.
+    Silent,
 }
 
 /// The next order; without a manager there is nothing left to do.
@@ -325,92 +373,13 @@ async fn without_control(live: &Live) -> End {
     closed.map_or_else(|_| End::Lost("the gateway ended the control stream".to_owned()), |closed| end_of(&closed))
 }
 
-async fn present(control: &mut dyn SendHalf, grant: &Grant) -> Result<(), String> {
-    let message = ControlUp::Present(Present {
-        claims: grant.claims.clone(),
-        device_claims: grant.device_claims.clone(),
-        entitlement: grant.entitlement.clone(),
-    });
-    match tokio::time::timeout(WRITE, frame::write_frame(control, &message)).await {
-        Ok(written) => written.map_err(|error| error.to_string()),
-        Err(_) => Err("the gateway takes no more".to_owned()),
-    }
+/// Whole seconds, as people count them.
+fn rounded(pause: Duration) -> u64 {
+    pause.as_secs_f64().ceil() as u64
 }
 
-/// Says that the user is done and waits a moment for the gateway to end the connection; closing it here would drop what
-/// was said.
-async fn say_goodbye(mut live: Live) {
-    let said = async {
-        frame::write_frame(&mut live.control, &ControlUp::SignOut).await?;
-        live.control.finish();
-        live.carrier.closed().await;
-        Ok::<(), frame::FrameError>(())
-    };
-    // A gateway that does not listen learns from the closed connection.
-    let _ = tokio::time::timeout(GRACE, said).await;
-    live.carrier.close(close_code::DONE, "signed out");
-}
-
-fn end_of(closed: &Closed) -> End {
-    match closed.code {
-        Some(close_code::SESSION_ENDED | close_code::CUT) => End::Ended(Refusal {
-            code: "session.ended".to_owned(),
-            message: if closed.reason.is_empty() {
-                "the gateway ended the session".to_owned()
-            } else {
-                closed.reason.clone()
-            },
-            retry_after_secs: None,
-        }),
-        Some(_) | None => End::Lost(closed.reason.clone()),
-    }
-}
-
-fn set_unmet(site: &mut SiteStatus, condition: &str, now: Option<UnmetCondition>) {
-    site.unmet.retain(|unmet| unmet.condition != condition);
-    site.unmet.extend(now);
-}
-
-fn unmet(condition: &str, message: &str, remedies: Remedies) -> UnmetCondition {
-    let offers = remedies.offers.into_iter();
-    UnmetCondition {
-        condition: condition.to_owned(),
-        message: message.to_owned(),
-        remedies: offers.map(|offer| RemedyStatus { offer, answered: false }).collect(),
-        any: remedies.any,
-    }
-}
-
-fn endpoint_name(gateway: &GatewayEndpoint) -> String {
-    if gateway.host.contains(':') {
-        format!("[{}]:{}", gateway.host, gateway.port)
-    } else {
-        format!("{}:{}", gateway.host, gateway.port)
-    }
-}
-
-/// Chooses by weight; the one to avoid only when there is no other. `random` gives a number below its argument.
-fn choose(
-    gateways: &[GatewayEndpoint],
-    avoid: Option<ApplianceId>,
-    random: impl FnOnce(u64) -> u64,
-) -> Option<&GatewayEndpoint> {
-    let others: Vec<&GatewayEndpoint> = gateways.iter().filter(|gateway| Some(gateway.appliance) != avoid).collect();
-    let pool = if others.is_empty() { gateways.iter().collect() } else { others };
-    let weighted: Vec<&GatewayEndpoint> = pool.iter().copied().filter(|gateway| gateway.weight > 0).collect();
-    // A weight of nothing means "only when no other is left".
-    let Some(total) = Some(weighted.iter().map(|gateway| u64::from(gateway.weight)).sum()).filter(|total| *total > 0)
-    else {
-        return pool.first().copied();
-    };
-    let mut rest = random(total);
-    weighted.into_iter().find(|gateway| {
-        let weight = u64::from(gateway.weight);
-        let found = rest < weight;
-        rest = rest.saturating_sub(weight);
-        found
-    })
-}
+/// The code a Site shows while no gateway serves it.
+const GATEWAY_AWAY: &str = "client.gateway-away";
 
 /// Service after which an end counts as a new one.
 const STEADY: Duration = Duration::from_secs(10);
@@ -424,53 +393,5 @@ const LONG_PAUSE: Duration = Duration::from_secs(600);
 /// A gateway may wait for configuration before it admits.
 const ADMISSION: Duration = Duration::from_secs(30);
 
-const WRITE: Duration = Duration::from_secs(10);
-const GRACE: Duration = Duration::from_millis(500);
-
 /// Messages of a gateway waiting to be read; beyond it the gateway waits.
 const QUEUED_FRAMES: usize = 64;
-
-#[cfg(test)]
-mod tests {
-    use uuid::Uuid;
-
-    use super::*;
-
-    fn gateway(number: u128, weight: u32) -> GatewayEndpoint {
-        GatewayEndpoint {
-            appliance: ApplianceId::new(Uuid::from_u128(number)),
-            host: "g".to_owned(),
-            port: 443,
-            weight,
-        }
-    }
-
-    #[track_caller]
-    fn check(weights: &[u32], avoid: u128, random: u64, expected: Option<u128>) {
-        let gateways: Vec<GatewayEndpoint> =
-            (1..).zip(weights).map(|(number, weight)| gateway(number, *weight)).collect();
-        let avoid = ApplianceId::new(Uuid::from_u128(avoid));
-        let found =
-            choose(&gateways, Some(avoid), |total| random % total).map(|gateway| gateway.appliance.uuid().as_u128());
-        assert_eq!(found, expected);
-    }
-
-    #[test]
-    fn gateways_are_chosen_by_weight() {
-        check(&[], 0, 0, None);
-        check(&[1], 1, 0, Some(1));
-        check(&[10, 30], 0, 9, Some(1));
-        check(&[10, 30], 0, 10, Some(2));
-        check(&[10, 30], 2, 39, Some(1));
-        check(&[0, 0], 0, 5, Some(1));
-        check(&[0, 5], 0, 4, Some(2));
-    }
-
-    #[test]
-    fn addresses_of_six_are_bracketed() {
-        let mut endpoint = gateway(1, 1);
-        assert_eq!(endpoint_name(&endpoint), "g:443");
-        endpoint.host = "::1".to_owned();
-        assert_eq!(endpoint_name(&endpoint), "[::1]:443");
-    }
-}

@@ -9,8 +9,11 @@
 
 mod authority;
 mod device_scripts;
+mod failover;
 mod flows;
 mod gateway;
+mod lifetimes;
+mod relay;
 mod sessions;
 mod user;
 mod world;

@@ -4,7 +4,10 @@
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
@@ -29,13 +32,20 @@ use time::OffsetDateTime;
 use tokio::sync::{broadcast, watch};
 use uuid::Uuid;
 
-use crate::{authority::Authority, gateway};
+use crate::{authority::Authority, gateway, relay::Relay};
 
 pub const PASSWORD: &str = "right";
+
+/// Sites with their gateways.
+type Grants = Vec<(SiteId, String, Vec<GatewayEndpoint>)>;
 
 pub struct World {
     pub shared: Arc<Shared>,
     pub controller: SocketAddr,
+    /// Closing it is the end of the controller.
+    pub controller_listener: Arc<Listener>,
+    /// What stands before each gateway, if anything.
+    pub relays: Vec<Relay>,
 }
 
 pub struct Shared {
@@ -49,7 +59,7 @@ pub struct Shared {
     pub push: broadcast::Sender<ControlDown>,
     /// Gateway connections, in order of their coming.
     pub connections: Mutex<Vec<SharedCarrier>>,
-    grants: Mutex<Vec<(SiteId, String, Vec<GatewayEndpoint>)>>,
+    grants: Mutex<Grants>,
     /// What answers a renewal, when it is refused.
     pub refuse_renewal: Mutex<Option<Refusal>>,
     /// What clients are to find out about their devices.
@@ -58,11 +68,37 @@ pub struct Shared {
     pub files: Mutex<BTreeMap<String, Vec<u8>>>,
     /// Device claims of the last report.
     pub reported: watch::Sender<Map<String, Value>>,
+    /// How long tokens live, in seconds.
+    pub token_life: AtomicI64,
+    /// How long a sign-in lives, in seconds.
+    pub sign_in_life: AtomicI64,
 }
 
 impl World {
     /// Starts a controller and, per Site, as many gateways as the list says.
     pub fn start(sites: &[usize]) -> Self {
+        Self::build(sites)
+    }
+
+    /// As [`World::start`], with a network before every gateway that can fail.
+    pub async fn relayed(sites: &[usize]) -> Self {
+        let mut world = Self::build(sites);
+        let mut grants = std::mem::take(&mut *world.shared.grants.lock().unwrap());
+        for endpoint in grants.iter_mut().flat_map(|(_, _, endpoints)| endpoints) {
+            let relay = Relay::start((Ipv4Addr::LOCALHOST, endpoint.port).into()).await;
+            endpoint.port = relay.address.port();
+            world.relays.push(relay);
+        }
+        *world.shared.grants.lock().unwrap() = grants;
+        world
+    }
+
+    /// The relay before the gateway a status names.
+    pub fn relay(&mut self, gateway: &str) -> &mut Relay {
+        self.relays.iter_mut().find(|relay| relay.address.to_string() == gateway).unwrap()
+    }
+
+    fn build(sites: &[usize]) -> Self {
         let shared = Arc::new(Shared {
             authority: Authority::new(),
             log: watch::Sender::new(Vec::new()),
@@ -75,19 +111,21 @@ impl World {
             on_demand: Mutex::new(Vec::new()),
             files: Mutex::new(BTreeMap::new()),
             reported: watch::Sender::new(Map::new()),
+            token_life: AtomicI64::new(3600),
+            sign_in_life: AtomicI64::new(86_400),
         });
         let identity = shared.authority.server(CONTROLLER_NAME, ApplianceId::new(Uuid::new_v4()));
         let tls =
             tls::server_config(&identity, &shared.authority.certificate, ClientCertificates::Optional, CONTROLLER_ALPN);
-        let listener = Listener::bind(local(), tls.unwrap(), Limits::default()).unwrap();
+        let listener = Arc::new(Listener::bind(local(), tls.unwrap(), Limits::default()).unwrap());
         let controller = listener.local_address().unwrap();
         for (number, gateways) in (1..).zip(sites) {
             let site = SiteId::new(Uuid::from_u128(number));
             let endpoints = (0..*gateways).map(|_| start_gateway(&shared, number)).collect();
             shared.grants.lock().unwrap().push((site, format!("site-{number}"), endpoints));
         }
-        tokio::spawn(serve_controller(shared.clone(), listener));
-        Self { shared, controller }
+        tokio::spawn(serve_controller(shared.clone(), listener.clone()));
+        Self { shared, controller, controller_listener: listener, relays: Vec::new() }
     }
 
     /// Waits until the log holds as many lines that begin so.
@@ -131,6 +169,15 @@ impl World {
         assert!(found.is_ok(), "`{claim}` is never {value:?}: {:?}", self.shared.reported.borrow().get(claim));
     }
 
+    /// Takes away everything; what comes back gives it again.
+    pub fn take_grants(&self) -> Grants {
+        std::mem::take(&mut *self.shared.grants.lock().unwrap())
+    }
+
+    pub fn give_grants(&self, grants: Grants) {
+        *self.shared.grants.lock().unwrap() = grants;
+    }
+
     /// What every gateway sends on its control streams.
     pub fn push(&self, frame: ControlDown) {
         self.shared.push.send(frame).unwrap();
@@ -157,7 +204,7 @@ fn start_gateway(shared: &Arc<Shared>, site: u128) -> GatewayEndpoint {
     GatewayEndpoint { appliance, host: Ipv4Addr::LOCALHOST.to_string(), port, weight: 100 }
 }
 
-async fn serve_controller(shared: Arc<Shared>, listener: Listener) {
+async fn serve_controller(shared: Arc<Shared>, listener: Arc<Listener>) {
     while let Some(incoming) = listener.accept().await {
         let shared = shared.clone();
         tokio::spawn(async move {
@@ -214,7 +261,7 @@ fn authenticate(shared: &Shared, request: &Authenticate) -> Answer<Authenticated
         name: DistinguishedName { device: request.device, user: UserName::new(&request.username, &request.provider) },
         certificate: shared.authority.session(&request.csr, session),
         claims: shared.token("claims"),
-        sign_in_ends: now() + 86_400,
+        sign_in_ends: now() + shared.sign_in_life.load(Ordering::Relaxed),
         message_of_the_day: Some("be kind".to_owned()),
         on_demand: shared.on_demand.lock().unwrap().clone(),
     })
@@ -222,7 +269,9 @@ fn authenticate(shared: &Shared, request: &Authenticate) -> Answer<Authenticated
 
 impl Shared {
     fn token(&self, kind: &str) -> SignedToken {
-        SignedToken { id: TokenId::new(Uuid::new_v4()), token: format!("{kind}-token"), expires: now() + 3600 }
+        let life = self.token_life.load(Ordering::Relaxed);
+        let (id, issued) = (TokenId::new(Uuid::new_v4()), now());
+        SignedToken { id, token: format!("{kind}-token"), issued, expires: issued + life }
     }
 
     fn authorized(&self) -> Authorized {

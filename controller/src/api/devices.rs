@@ -50,7 +50,7 @@ pub(crate) async fn delete(State(api): State<Arc<Api>>, admin: Admin, call: Call
         delay: Duration::ZERO,
         per_second: f64::INFINITY,
     };
-    let also = vec![Op::DeleteDevice { name: name.clone() }];
+    let also = Transaction { ops: vec![Op::DeleteDevice { name: name.clone() }], audit: Vec::new() };
     revoke::revoke(&api, &admin.actor(), &revocation, Reach::AtOnce(DnEnding::Device(name)), also).await?;
     Ok(no_content())
 }
@@ -63,7 +63,7 @@ pub(crate) async fn revoke_tokens(State(api): State<Arc<Api>>, admin: Admin, cal
     let request = DeviceRevocation::read(call.body.object().await?, &config)?;
     let devices = request.select(&api).await?;
     let reach = request.reach(&devices);
-    revoke::revoke(&api, &admin.actor(), &request.revocation, reach, Vec::new()).await?;
+    revoke::revoke(&api, &admin.actor(), &request.revocation, reach, Transaction::default()).await?;
     let answer = ListRequest::parse(&Query::default(), "distinguishedName")?;
     let data = devices.iter().map(device_document).collect::<Result<Vec<_>, _>>()?;
     let page = answer.page(data);

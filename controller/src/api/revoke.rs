@@ -173,13 +173,13 @@ impl RequestReader {
     }
 }
 
-/// Writes the rules and answers what they cover.
+/// Writes the rules together with what else is to be done, and answers what they cover.
 pub(crate) async fn revoke(
     api: &Api,
     actor: &Actor,
     revocation: &Revocation,
     reach: Reach,
-    also: Vec<Op>,
+    also: Transaction,
 ) -> Result<Arc<Committed>, ApiError> {
     let config = api.controller.config.current();
     let now = api.controller.now();
@@ -188,7 +188,7 @@ pub(crate) async fn revoke(
     let last = steps.iter().map(|(_, offset)| *offset).max().unwrap_or(Duration::ZERO);
     let forget_after = forget_after(&config, latest, now) + revocation.delay + last;
     let effective = |offset: Duration| now + revocation.delay + offset;
-    let mut transaction = Transaction { ops: also, audit: Vec::new() };
+    let mut transaction = also;
     for (ending, offset) in steps {
         let scope =
             RevocationScope { ending: ending.clone(), kinds: revocation.kinds(), site: revocation.site, token: None };

@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::api::{
     Api,
     accept::{MAX_PEER_VERSION, MIN_PEER_VERSION},
-    appliances,
+    appliances, blacklist,
     call::{Answer, Call, ok},
     caller::Admin,
     change, crud, devices, login, logs, messages, otp, resolution, roles, scripts, session_info, sessions, settings,
@@ -65,6 +65,9 @@ fn tokens_and_devices(routes: &mut Routes) {
     routes.add(Method::POST, "/on-boarded-devices/reevaluate/{dn}", devices::reevaluate);
     routes.add(Method::GET, "/otp/seeds", otp::list);
     routes.add(Method::DELETE, "/otp/seeds/{dn}", otp::delete);
+    routes.add(Method::GET, "/blacklist", blacklist::list);
+    routes.add(Method::POST, "/blacklist", blacklist::add);
+    routes.add(Method::DELETE, "/blacklist/{dn}", blacklist::remove);
 }
 
 fn operations(routes: &mut Routes) {

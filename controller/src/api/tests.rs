@@ -1,5 +1,6 @@
 //! The admin API as its clients meet it: a real store in a directory of its own, real script workers, no listener.
 
+mod blacklist;
 mod golden;
 mod input;
 mod listener;

@@ -25,7 +25,7 @@ use crate::{
         view,
     },
     config::Config,
-    store::{Committed, TokenFilter, TokenRow},
+    store::{Committed, TokenFilter, TokenRow, Transaction},
 };
 
 /// `GET /token-records/dn`: every name with a token that has not been expired for more than a day.
@@ -67,7 +67,8 @@ pub(crate) async fn revoke_by_name(State(api): State<Arc<Api>>, admin: Admin, ca
     let ending = note(&mut reader, ending)?;
     reader.finish()?;
     let Some(ending) = ending else { return Err(ApiError::field("distinguished-name", "is not readable")) };
-    let committed = revoke::revoke(&api, &admin.actor(), &revocation, Reach::AtOnce(ending), Vec::new()).await?;
+    let committed =
+        revoke::revoke(&api, &admin.actor(), &revocation, Reach::AtOnce(ending), Transaction::default()).await?;
     answer_revoked(&api, version, &committed)
 }
 
@@ -89,7 +90,7 @@ pub(crate) async fn revoke_by_type(State(api): State<Arc<Api>>, admin: Admin, ca
         None => Reach::Paced(DnEnding::All, shares),
         Some(names) => Reach::Listed(weigh(names, &shares)),
     };
-    let committed = revoke::revoke(&api, &admin.actor(), &revocation, reach, Vec::new()).await?;
+    let committed = revoke::revoke(&api, &admin.actor(), &revocation, reach, Transaction::default()).await?;
     answer_revoked(&api, version, &committed)
 }
 

@@ -161,7 +161,8 @@ fn issue(
     let (site, name, entitlements) = (content.site, content.site_name.clone(), names.collect());
     let gateways = content.gateways.iter().map(endpoint).collect();
     let (token, row) = c.issuer.entitlement(&subject, asking.binding, content)?;
-    let entitlement = SignedToken { id: row.id, token, expires: row.expires.unix_timestamp() };
+    let entitlement =
+        SignedToken { id: row.id, token, issued: row.issued.unix_timestamp(), expires: row.expires.unix_timestamp() };
     Ok((SiteGrant { site, name, entitlement, gateways, entitlements }, Op::InsertToken(row)))
 }
 

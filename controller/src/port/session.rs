@@ -385,7 +385,7 @@ fn store_refusal(error: &StoreError) -> Refusal {
 }
 
 fn signed(token: String, row: &TokenRow) -> SignedToken {
-    SignedToken { id: row.id, token, expires: row.expires.unix_timestamp() }
+    SignedToken { id: row.id, token, issued: row.issued.unix_timestamp(), expires: row.expires.unix_timestamp() }
 }
 
 /// A text of the global settings; nothing when it is empty.

@@ -24,7 +24,8 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{
-    AdminMessageRow, AuditFilter, AuditRow, Committed, DeviceRow, Enrolment, Loaded, OtpSeed, Store, StoreError,
+    AdminMessageRow, AuditFilter, AuditRow, BlacklistRow, Committed, DeviceRow, Enrolment, Loaded, OtpSeed, Store,
+    StoreError,
     StoreFuture, TokenFilter, TokenRow, Transaction,
     seal::{MasterKey, Place},
 };
@@ -217,6 +218,15 @@ impl Store for SqliteStore {
 
     fn otp_seeds(&self) -> StoreFuture<'_, Vec<(UserName, bool)>> {
         Box::pin(async move { Ok(read::otp_seeds(&mut *self.reader().await?).await?) })
+    }
+
+    fn blacklist(&self) -> StoreFuture<'_, Vec<BlacklistRow>> {
+        Box::pin(async move { Ok(read::blacklist(&mut *self.reader().await?).await?) })
+    }
+
+    fn blacklisted(&self, user: &UserName) -> StoreFuture<'_, Option<BlacklistRow>> {
+        let user = user.clone();
+        Box::pin(async move { Ok(read::blacklisted(&mut *self.reader().await?, &user).await?) })
     }
 
     fn enrolment(&self, appliance: ApplianceId) -> StoreFuture<'_, Option<Enrolment>> {

@@ -2,11 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use controller::store::{NewRevocation, Op};
-use engine::{dn::DnEnding, revocation::RevocationScope, token::TokenKind};
+use controller::store::{BlacklistRow, NewRevocation, Op};
+use engine::{
+    dn::{DnEnding, UserName},
+    revocation::RevocationScope,
+    token::TokenKind,
+};
 use protocol::message::{Authorized, ControllerRequest, Done};
 use serde_json::json;
 use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
 
 use crate::harness::{House, Session, ask, clock, payload, refused};
 
@@ -91,6 +96,22 @@ async fn signing_out_ends_every_token_of_the_session() {
     let _: Done = ask(&session.carrier, &request).await.unwrap();
     assert_eq!(refused(session.authorize().await), "token.refused");
     assert_eq!(house.audit("token_revoked").await["reason"], "signed out");
+    house.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blacklisted_user_signs_in_nowhere() {
+    let house = House::new().await;
+    house.add_user("ana").await;
+    house.add_user("ben").await;
+    let user = UserName::new("ana", "local");
+    let row = BlacklistRow { user: user.clone(), reason: "left".to_owned(), since: OffsetDateTime::now_utc() };
+    house.transact(vec![Op::PutBlacklisted(row)]).await;
+    assert_eq!(refused(house.sign_in_on("ana", Uuid::new_v4()).await), "sign-in.failed");
+    assert_eq!(house.audit("authentication_failed").await["reason"], "blacklisted");
+    house.sign_in("ben").await;
+    house.transact(vec![Op::DeleteBlacklisted { user }]).await;
+    house.sign_in("ana").await;
     house.running.stop().await;
 }
 

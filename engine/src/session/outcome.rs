@@ -212,9 +212,13 @@ impl EndReason {
     /// Plain language for the user, with what to do.
     pub fn message(&self) -> String {
         match self {
-            Self::Expired => "your session has expired; sign in again".to_owned(),
-            Self::Revoked { reason } if reason.is_empty() => "your access was revoked; sign in again".to_owned(),
-            Self::Revoked { reason } => format!("your access was revoked ({reason}); sign in again"),
+            Self::Expired => "your access has expired; the client asks for new access".to_owned(),
+            Self::Revoked { reason } if reason.is_empty() => {
+                "your access was revoked; the client asks whether there is new access for you".to_owned()
+            }
+            Self::Revoked { reason } => {
+                format!("your access was revoked ({reason}); the client asks whether there is new access for you")
+            }
             Self::SignedOut => "you signed out".to_owned(),
             Self::Disconnected => "the connection was lost".to_owned(),
             Self::Replaced => "this session connected again from elsewhere".to_owned(),

@@ -17,6 +17,7 @@ mod world;
 mod admission;
 mod conditions;
 mod cuts;
+mod defiance;
 mod flows;
 mod questions;
 mod records;

@@ -113,3 +113,50 @@ async fn a_peer_makes_the_other_end_hold_no_more_than_the_receive_windows() {
     let last = streams.last_mut().unwrap();
     timeout(PATIENCE, last.send.write_all(b"room again")).await.unwrap().unwrap();
 }
+
+/// Datagrams between a client and one of two servers; the other is not heard.
+async fn relay(servers: [SocketAddr; 2]) -> (SocketAddr, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let socket = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let (address, chosen) = (socket.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
+    let current = chosen.clone();
+    tokio::spawn(async move {
+        let (mut client, mut buffer) = (None, vec![0; 65_536]);
+        loop {
+            let (length, from) = socket.recv_from(&mut buffer).await.unwrap();
+            let server = servers[current.load(Ordering::Relaxed)];
+            let to = if servers.contains(&from) { client.filter(|_| from == server) } else { Some(server) };
+            if !servers.contains(&from) {
+                client = Some(from);
+            }
+            if let Some(to) = to {
+                socket.send_to(&buffer[..length], to).await.unwrap();
+            }
+        }
+    });
+    (address, chosen)
+}
+
+#[tokio::test]
+async fn a_server_that_was_started_again_ends_what_its_earlier_process_left_open() {
+    let limits = Limits { keep_alive: Duration::from_millis(500), ..Limits::DEFAULT };
+    let (identity, authority) = server_identity();
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let bind = |secret: &[u8]| {
+        let tls = server_config(&identity, &authority, ClientCertificates::Unused, CONTROLLER_ALPN).unwrap();
+        Listener::bind_lasting(any, tls, limits, secret).unwrap()
+    };
+    for (secret, resets) in [("the same", true), ("another", false)] {
+        let (first, second) = (bind(b"the same"), bind(secret.as_bytes()));
+        let (address, chosen) = relay([&first, &second].map(|server| server.local_address().unwrap())).await;
+        let dialer = Dialer::bind(any).unwrap();
+        let tls = client_config(AuthorityPin::of(&authority), None, CONTROLLER_ALPN).unwrap();
+        let accept = async { first.accept().await.unwrap().finish().await.unwrap() };
+        let (client, _server) = tokio::join!(dialer.dial(address, CONTROLLER_NAME, tls, limits), accept);
+        let client = client.unwrap();
+        chosen.store(1, std::sync::atomic::Ordering::Relaxed);
+        let closed = timeout(Duration::from_secs(3), client.closed()).await;
+        assert_eq!(closed.is_ok(), resets, "{secret}: {closed:?}");
+        assert!(closed.is_err() || closed.is_ok_and(|closed| closed.code.is_none()), "it counts as lost");
+    }
+}

@@ -18,6 +18,10 @@ fn print_text(status: &Status) {
     if let Some(message) = &status.message {
         say!("{}", printable(message.clone()));
     }
+    if let Some(ends) = status.ends {
+        say!("access ends at {} unless that is settled before", time(ends));
+    }
+    say_advice("", status.advice.as_ref());
     let name = status.name.as_ref().unwrap_or(&status.username);
     say!("user        {} at {}", printable(name.clone()), printable(status.provider.clone()));
     if !status.policies.is_empty() {
@@ -39,6 +43,9 @@ fn print_sites(status: &Status) {
         let message = site.message.clone().unwrap_or_default();
         vec![site.name.clone(), site_state(site.state).to_owned(), gateway, site.entitlements.join(", "), message]
     });
+    for site in status.sites.iter().filter(|site| site.advice.is_some()) {
+        say_advice(&format!("{}: ", site.name), site.advice.as_ref());
+    }
     for unmet in status.sites.iter().flat_map(|site| &site.unmet) {
         say!("waiting for `{}`: {}", printable(unmet.condition.clone()), printable(unmet.message.clone()));
         for (remedy, number) in unmet.remedies.iter().zip(1..) {
@@ -46,6 +53,7 @@ fn print_sites(status: &Status) {
             let asked = client::what(remedy.offer.kind);
             say!("  {number}. asks for {asked} ({state}): {}", printable(remedy.offer.message.clone()));
         }
+        say_advice("  ", unmet.advice.as_ref());
     }
 }
 
@@ -70,6 +78,11 @@ fn print_device_claims(status: &Status) {
         let restless = row.restless.then(|| "changes nearly every time, reported now and then".to_owned());
         vec![row.claim.clone(), row.subject.clone(), row.problem.clone().or(restless).unwrap_or_default()]
     });
+    if status.device_claims.iter().any(|row| row.problem.is_some()) {
+        let advice = "what is decided by a claim without a value is refused; set right what the table says, or tell \
+                      your administrator";
+        say!("to do: {advice}");
+    }
 }
 
 fn print_events(status: &Status) {
@@ -78,6 +91,12 @@ fn print_events(status: &Status) {
     }
     for event in status.events.iter().skip(status.events.len().saturating_sub(RECENT)) {
         say!("{}  {}", time(event.at), printable(event.message.clone()));
+    }
+}
+
+fn say_advice(before: &str, advice: Option<&String>) {
+    if let Some(advice) = advice {
+        say!("{}to do: {}", printable(before.to_owned()), printable(advice.clone()));
     }
 }
 

@@ -3,6 +3,7 @@
 //! Runs inside a savepoint of the writer; an error means that the savepoint is rolled back, so nothing here undoes
 //! anything.
 
+mod blacklist;
 mod messages;
 mod otp_seed;
 
@@ -84,6 +85,8 @@ impl<'a> Changes<'a> {
             Op::PutLockout { user, failures, locked_at } => self.put_lockout(&user, failures, locked_at).await,
             Op::PutOtpSeed(seed) => self.put_otp_seed(&seed).await,
             Op::DeleteOtpSeed { user } => self.delete_otp_seed(&user).await,
+            Op::PutBlacklisted(row) => self.put_blacklisted(&row).await,
+            Op::DeleteBlacklisted { user } => self.delete_blacklisted(&user).await,
             Op::PutEnrolment { appliance, enrolment } => self.put_enrolment(appliance, &enrolment).await,
             Op::PutKey { name, value } => self.put_key(&name, Zeroizing::new(value)).await,
             Op::PostAdminMessage { source, message } => self.post_message(source, &message).await,

@@ -119,7 +119,8 @@ async fn identity(
 }
 
 /// Schemas in order; the position of the last one that ran is the file's `user_version`. Each is its own transaction.
-const MIGRATIONS: &[&str] = &[include_str!("0001.sql"), include_str!("0002.sql"), include_str!("0003.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("0001.sql"), include_str!("0002.sql"), include_str!("0003.sql"), include_str!("0004.sql")];
 
 const DATABASE: &str = "controller.sqlite";
 

@@ -14,8 +14,8 @@ use zeroize::Zeroizing;
 
 use super::columns::{Columns, micros, signed};
 use crate::store::{
-    AdminMessageRow, AuditFilter, AuditRow, DeviceRow, Enrolment, Loaded, MessageStatus, Object, OtpSeed, TokenFilter,
-    TokenRow, audit::Link,
+    AdminMessageRow, AuditFilter, AuditRow, BlacklistRow, DeviceRow, Enrolment, Loaded, MessageStatus, Object, OtpSeed,
+    TokenFilter, TokenRow, audit::Link,
 };
 
 /// Everything a controller starts from. The connection should stand in a transaction, so that it is of one moment.
@@ -215,6 +215,34 @@ pub(super) async fn otp_seeds(connection: &mut SqliteConnection) -> sqlx::Result
         Ok((UserName { provider, username: columns.take()? }, columns.take()?))
     };
     rows.iter().map(read).collect()
+}
+
+/// Users who may not sign in, in the order of their names.
+pub(super) async fn blacklist(connection: &mut SqliteConnection) -> sqlx::Result<Vec<BlacklistRow>> {
+    let rows = sqlx::query("SELECT provider, username, reason, since FROM blacklist ORDER BY provider, username")
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(blacklist_row).collect()
+}
+
+/// Whether a user may not sign in, and why.
+pub(super) async fn blacklisted(
+    connection: &mut SqliteConnection,
+    user: &UserName,
+) -> sqlx::Result<Option<BlacklistRow>> {
+    let row =
+        sqlx::query("SELECT provider, username, reason, since FROM blacklist WHERE provider = ? AND username = ?")
+            .bind(user.provider.as_str())
+            .bind(user.username.as_str())
+            .fetch_optional(connection)
+            .await?;
+    row.as_ref().map(blacklist_row).transpose()
+}
+
+fn blacklist_row(row: &SqliteRow) -> sqlx::Result<BlacklistRow> {
+    let mut columns = Columns::of(row);
+    let (provider, username): (String, String) = (columns.take()?, columns.take()?);
+    Ok(BlacklistRow { user: UserName::new(&username, &provider), reason: columns.take()?, since: columns.time()? })
 }
 
 /// Enrolment state of an appliance.

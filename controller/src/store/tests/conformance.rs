@@ -9,7 +9,8 @@ use protocol::message::{AdminMessage, MessageCategory, MessageLevel};
 
 use super::*;
 use crate::store::{
-    AdminMessageRow, Committed, DeviceRow, Enrolment, MessageStatus, NewRevocation, OtpSeed, StoreError, TokenFilter,
+    AdminMessageRow, BlacklistRow, Committed, DeviceRow, Enrolment, MessageStatus, NewRevocation, OtpSeed, StoreError,
+    TokenFilter,
     audit::{Link, verify_audit},
 };
 
@@ -38,6 +39,7 @@ macro_rules! conformance {
             devices_add_up
             lockouts_come_and_go
             a_seed_is_written_only_by_who_read_it_last
+            the_blacklist_is_kept
             admin_messages_count_up_survive_and_are_bounded
             the_audit_chain_holds_and_is_filtered
             a_gateways_chain_is_taken_over_once_and_only_whole
@@ -430,6 +432,26 @@ pub(super) async fn a_seed_is_written_only_by_who_read_it_last(home: &impl Home)
     assert_eq!(refused(store.as_ref(), ops([Op::PutOtpSeed(changed.clone())])).await, "store.stale");
     transact(store.as_ref(), ops([Op::PutOtpSeed(first)])).await;
     assert_eq!(refused(store.as_ref(), ops([Op::PutOtpSeed(changed)])).await, "store.stale", "it is another seed");
+}
+
+pub(super) async fn the_blacklist_is_kept(home: &impl Home) {
+    let store = home.open().await;
+    let row = |user: &str, reason: &str| BlacklistRow {
+        user: UserName::new(user, "local"),
+        reason: reason.to_owned(),
+        since: NOW,
+    };
+    let put = |row: &BlacklistRow| Op::PutBlacklisted(row.clone());
+    let (ana, ben) = (row("ana", "left"), row("ben", "lost a laptop"));
+    transact(store.as_ref(), ops([put(&ben), put(&row("ana", "once")), put(&ana)])).await;
+    drop(store);
+    home.close().await;
+    let store = home.open().await;
+    assert_eq!(store.blacklist().await.unwrap(), [ana.clone(), ben.clone()], "one row for each, with the last reason");
+    transact(store.as_ref(), ops([Op::DeleteBlacklisted { user: ben.user.clone() }])).await;
+    assert_eq!(store.blacklisted(&ana.user).await.unwrap(), Some(ana));
+    assert_eq!(store.blacklisted(&ben.user).await.unwrap(), None);
+    assert_eq!(store.blacklisted(&UserName::new("ana", "ldap")).await.unwrap(), None);
 }
 
 pub(super) async fn admin_messages_count_up_survive_and_are_bounded(home: &impl Home) {
