@@ -126,7 +126,11 @@ impl Keeper {
 
     async fn connect(&self, grant: &Grant, gateway: &GatewayEndpoint) -> Result<Live, End> {
         let endpoint = endpoint_name(gateway);
-        self.report(|site| site.gateway = Some(endpoint.clone()));
+        self.report(|site| {
+            site.gateway = Some(endpoint.clone());
+            // A gateway tells its shortcuts anew, and nothing when there are none.
+            site.shortcuts.clear();
+        });
         let name = gateway_name(gateway.appliance);
         let carrier =
             self.hub.dialers.dial(&endpoint, &name, &self.tls).await.map_err(|failure| End::Lost(failure.detail))?;
@@ -232,6 +236,7 @@ impl Keeper {
                 self.report(|site| site.entitlements.clone_from(&entitlements));
                 self.tell(ClientEvent::RulesChanged { site_name, entitlements });
             }
+            ControlDown::Shortcuts { shortcuts } => self.report(|site| site.shortcuts = shortcuts),
         }
         None
     }

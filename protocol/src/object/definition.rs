@@ -15,7 +15,7 @@ use engine::{
         LocalUserId, PolicyId, SiteId, UserScriptId,
     },
     object::{
-        Action, ClaimMapping, Condition, CriteriaScript, Direction, DnsResolver, Effect, Entitlement,
+        Action, AppShortcut, ClaimMapping, Condition, CriteriaScript, Direction, DnsResolver, Effect, Entitlement,
         EntitlementScript, EntitlementScriptType, HostSpec, IdentityProvider, IdentityProviderType, LocalUser, Logic,
         OnDemandMapping, Policy, PolicyType, PortRange, PortSpec, Remedy, RemedyAsk, Schedule, Site, Traffic,
         UserScript,
@@ -310,6 +310,10 @@ struct EntitlementDocument {
     #[serde(default)]
     condition_logic: LogicName,
     actions: Vec<ActionDocument>,
+    #[serde(default)]
+    app_shortcuts: Vec<Value>,
+    #[serde(default)]
+    app_shortcut_scripts: BTreeSet<EntitlementScriptId>,
 }
 
 #[derive(Deserialize)]
@@ -346,6 +350,8 @@ impl EntitlementDocument {
             conditions: self.conditions,
             condition_logic: self.condition_logic.into(),
             actions: self.actions.into_iter().map(ActionDocument::into_action).collect::<Result<_, _>>()?,
+            app_shortcuts: self.app_shortcuts.iter().map(AppShortcut::parse).collect(),
+            app_shortcut_scripts: self.app_shortcut_scripts,
         })
     }
 }
