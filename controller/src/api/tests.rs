@@ -9,6 +9,7 @@ mod revocation;
 mod routes;
 mod scripts;
 mod sessions;
+mod unresolved;
 
 use std::{collections::BTreeSet, sync::Arc};
 

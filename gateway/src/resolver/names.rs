@@ -295,3 +295,6 @@ const NEGATIVE_TTL: Duration = Duration::from_secs(2);
 
 /// How long the last answer stands while servers fail.
 const LINGER: Duration = Duration::from_secs(300);
+
+#[cfg(test)]
+mod tests;

@@ -361,7 +361,7 @@ impl ActionDocument {
         let hosts = self
             .hosts
             .iter()
-            .flat_map(|entry| entry.split(','))
+            .flat_map(|entry| host_entries(entry))
             .map(|text| HostSpec::parse(text).ok_or_else(|| format!("`{text}` is no host")));
         let hosts = hosts.collect::<Result<_, _>>()?;
         let effect = match self.action {
@@ -397,6 +397,15 @@ impl ActionDocument {
             other => return Err(format!("`{other}` is no subtype")),
         })
     }
+}
+
+/// The entries of a comma list of hosts. A resource in JSON form, such as `azure://{"lbs":"web"}`, is one entry with all its
+/// commas.
+pub fn host_entries(text: &str) -> impl Iterator<Item = &str> {
+    let whole = text
+        .split_once("://")
+        .is_some_and(|(scheme, rest)| !scheme.contains(',') && rest.trim_start().starts_with('{'));
+    text.split(if whole { '\0' } else { ',' }).map(str::trim)
 }
 
 fn parse_ranges(texts: &[String]) -> Result<Vec<PortSpec>, String> {
