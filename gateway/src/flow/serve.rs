@@ -71,9 +71,7 @@ impl<'a> Attempt<'a> {
         };
         match HostSpec::parse(&name) {
             Some(HostSpec::Name(name)) => self.session.addresses_of(&name).await.map_err(unresolved),
-            Some(HostSpec::Net(net)) if net.prefix_len() == net.max_prefix_len() => {
-                Ok(vec![net.addr().to_canonical()])
-            }
+            Some(HostSpec::Net(net)) if net.prefix_len() == net.max_prefix_len() => Ok(vec![net.addr().to_canonical()]),
             Some(HostSpec::Net(_) | HostSpec::Script(_) | HostSpec::Unresolved(_)) | None => {
                 Err(refusal("flow.host", "this is no host name or address"))
             }

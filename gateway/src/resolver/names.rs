@@ -93,11 +93,7 @@ impl Names {
         self.resolve_in_parts(names.into_iter().collect(), AT_ONCE).await
     }
 
-    async fn resolve_in_parts(
-        self: &Arc<Self>,
-        names: Vec<String>,
-        at_once: usize,
-    ) -> (NameAnswers, Vec<NameProblem>) {
+    async fn resolve_in_parts(self: &Arc<Self>, names: Vec<String>, at_once: usize) -> (NameAnswers, Vec<NameProblem>) {
         let (mut answers, mut problems) = (NameAnswers::new(), Vec::new());
         let mut waiting = names.into_iter();
         let mut running = JoinSet::new();

@@ -59,7 +59,8 @@ impl LiveSession {
         let (mut ids, mut answers) = (Vec::new(), BTreeMap::new());
         if let Some(config) = &config {
             let found = config.definitions.shortcut_scripts(&held);
-            let asked = |found: &Arc<EntitlementScript>| script(&found.name, ScriptKind::AppShortcut, &found.expression);
+            let asked =
+                |found: &Arc<EntitlementScript>| script(&found.name, ScriptKind::AppShortcut, &found.expression);
             let scripts = found.values().map(asked).collect();
             ids.extend(found.into_keys());
             let records = self.run(&config.definitions, scripts, claims).await;
@@ -88,7 +89,9 @@ impl LiveSession {
             for id in &entitlement.app_shortcut_scripts {
                 match (scripts.get(id), inner.offers.answers.get(id)) {
                     (None, _) => problems.push(ProblemKind::ScriptMissing(id.to_string())),
-                    (Some(_), Some(Ok(items))) => found.extend(items.iter().take(MAX_SHORTCUTS + 1).map(AppShortcut::parse)),
+                    (Some(_), Some(Ok(items))) => {
+                        found.extend(items.iter().take(MAX_SHORTCUTS + 1).map(AppShortcut::parse))
+                    }
                     (Some(_), Some(Err(failure))) => problems.push(ProblemKind::ScriptFailed(failure.clone())),
                     (Some(_), None) => {}
                 }

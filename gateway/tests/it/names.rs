@@ -292,7 +292,8 @@ async fn a_name_of_more_addresses_than_are_taken_is_cut_and_slows_nobody_else() 
         "actions": [allow(echo)],
     });
     world.controller.put([(ObjectKind::Entitlement, body)]).await;
-    let ports: Vec<String> = (0..20).map(|number| format!("{}", 20_000 + number)).chain([echo.port().to_string()]).collect();
+    let ports: Vec<String> =
+        (0..20).map(|number| format!("{}", 20_000 + number)).chain([echo.port().to_string()]).collect();
     let big: Value = json!([{ "action": "allow", "subtype": "tcp_up", "hosts": ["big.example"], "ports": ports }]);
     world.entitlement(big).await;
     let device = world.device();

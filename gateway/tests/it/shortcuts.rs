@@ -35,7 +35,8 @@ async fn told(client: &mut Client, wanted: &[&str]) -> Vec<Shortcut> {
         shortcuts.iter().map(|shortcut| shortcut.name.clone()).collect()
     };
     let wanted: BTreeSet<String> = wanted.iter().map(|name| (*name).to_owned()).collect();
-    let fits = |message: &ControlDown| matches!(message, ControlDown::Shortcuts { shortcuts } if names(shortcuts) == wanted);
+    let fits =
+        |message: &ControlDown| matches!(message, ControlDown::Shortcuts { shortcuts } if names(shortcuts) == wanted);
     match client.next_matching(fits).await {
         ControlDown::Shortcuts { shortcuts } => shortcuts,
         other => panic!("{other:?}"),
@@ -53,7 +54,8 @@ async fn problems(world: &World, device: &Device) -> Vec<String> {
 async fn those_of_entitlements_and_scripts_are_told_and_followed() {
     let world = World::new().await;
     let echo = testing::echo_server().await;
-    script(&world, "return [{ name: claims.device.desk, url: 'ssh://' + claims.device.desk, groupName: 'Desks' }];").await;
+    script(&world, "return [{ name: claims.device.desk, url: 'ssh://' + claims.device.desk, groupName: 'Desks' }];")
+        .await;
     let wiki = json!({ "name": "Wiki", "url": "https://wiki.example", "description": "What we know", "colorCode": 4 });
     let evil = json!({ "name": "Evil", "url": "javascript:alert(1)" });
     entitlement(&world, echo, json!([wiki, evil])).await;
@@ -108,7 +110,8 @@ async fn a_script_that_hangs_or_floods_holds_up_nobody() {
     let mut client = Client::admitted(&world, &device).await;
     client.open_tcp(echo).await.echo(b"at once").await;
     assert!(began.elapsed() < std::time::Duration::from_secs(4), "{:?}", began.elapsed());
-    let many = "var all = []; for (var i = 0; i < 300; i++) all.push({ name: 'n' + i, url: 'https://a/' + i }); return all;";
+    let many =
+        "var all = []; for (var i = 0; i < 300; i++) all.push({ name: 'n' + i, url: 'https://a/' + i }); return all;";
     script(&world, many).await;
     let flood = client.next_matching(|message| matches!(message, ControlDown::Shortcuts { .. })).await;
     assert!(matches!(flood, ControlDown::Shortcuts { shortcuts } if shortcuts.len() == 100));

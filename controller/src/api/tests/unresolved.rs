@@ -24,10 +24,13 @@ async fn hosts_that_no_gateway_resolves_are_a_message_until_they_are_others() {
         world.put(&path, document).await.expect(StatusCode::OK);
         messages(&world).await
     };
-    let cloud = json!(["10.0.0.1,aws://tag:Application=Wiki", r#"azure://{"lbs":["a","b"]}"#, "domain://*.example.com"]);
+    let cloud =
+        json!(["10.0.0.1,aws://tag:Application=Wiki", r#"azure://{"lbs":["a","b"]}"#, "domain://*.example.com"]);
     let told = save(cloud.clone()).await;
     assert_eq!(told.len(), 1);
-    for part in ["Entitlement \"ssh\"", "aws://tag:Application=Wiki", r#"azure://{"lbs":["a","b"]}"#, "domain://*.example.com"] {
+    for part in
+        ["Entitlement \"ssh\"", "aws://tag:Application=Wiki", r#"azure://{"lbs":["a","b"]}"#, "domain://*.example.com"]
+    {
         assert!(told[0].contains(part), "{told:?}");
     }
     assert_eq!(world.records("admin_message_posted").await.len(), 1);
