@@ -6,7 +6,7 @@ use std::{
 };
 
 use engine::id::{SiteId, TokenId};
-use protocol::message::RemedyOffer;
+use protocol::message::{RemedyOffer, Shortcut};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -98,6 +98,9 @@ pub struct SiteStatus {
     pub gateway: Option<String>,
     /// Names of the entitlements held.
     pub entitlements: Vec<String>,
+    /// What its entitlements offer to open.
+    #[serde(default)]
+    pub shortcuts: Vec<Shortcut>,
     /// Conditions that are false now.
     pub unmet: Vec<UnmetCondition>,
     /// Why it does not serve the session.

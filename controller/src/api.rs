@@ -42,6 +42,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod unresolved;
 mod view;
 
 use std::sync::Arc;

@@ -17,22 +17,27 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     audit::Record,
     config::Config,
-    store::{Op, Store, Transaction},
+    store::{AuditEvent, Op, Store, Transaction},
 };
 
 /// Stores a message and the record that tells of it.
-pub(crate) async fn post(store: &dyn Store, source: ApplianceId, mut message: AdminMessage) {
-    message.message = message.message.chars().take(MAX_TEXT).collect();
-    tracing::warn!(severity = message.level.as_str(), text = message.message, "Admin message");
-    let name = source_name(&store.config().current(), source);
-    let told = json!({
-        "level": message.level.as_str(), "category": message.category.as_str(), "message": message.message, "source": name,
-    });
-    let record = Record::new("admin_message_posted").with("admin_message", told);
-    let ops = vec![Op::PostAdminMessage { source, message }];
-    if let Err(error) = store.transact(Transaction { ops, audit: vec![record.event()] }).await {
+pub(crate) async fn post(store: &dyn Store, source: ApplianceId, message: AdminMessage) {
+    let (op, event) = posting(&store.config().current(), source, message);
+    if let Err(error) = store.transact(Transaction { ops: vec![op], audit: vec![event] }).await {
         tracing::error!(error = &error as &dyn std::error::Error, "Admin message was not stored");
     }
+}
+
+/// What stores a message, and the record that tells of it; also for a transaction that does more.
+pub(crate) fn posting(config: &Config, source: ApplianceId, mut message: AdminMessage) -> (Op, AuditEvent) {
+    message.message = message.message.chars().take(MAX_TEXT).collect();
+    tracing::warn!(severity = message.level.as_str(), text = message.message, "Admin message");
+    let told = json!({
+        "level": message.level.as_str(), "category": message.category.as_str(), "message": message.message,
+        "source": source_name(config, source),
+    });
+    let record = Record::new("admin_message_posted").with("admin_message", told);
+    (Op::PostAdminMessage { source, message }, record.event())
 }
 
 /// The name of an appliance, as messages show it.

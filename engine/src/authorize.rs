@@ -205,6 +205,8 @@ mod tests {
             conditions: BTreeSet::new(),
             condition_logic: Logic::And,
             actions: Vec::new(),
+            app_shortcuts: Vec::new(),
+            app_shortcut_scripts: BTreeSet::new(),
         }
     }
 

@@ -3,6 +3,8 @@
 //! The wire forms stand in `protocol`; these hold only valid values. Fields that nothing decides by stay in the stored
 //! document and are not repeated here.
 
+mod shortcut;
+
 use std::{collections::BTreeSet, time::Duration};
 
 use ipnet::IpNet;
@@ -11,6 +13,8 @@ use crate::id::{
     AdministrativeRoleId, ConditionId, CriteriaScriptId, EntitlementId, EntitlementScriptId, IdentityProviderId,
     LocalUserId, PolicyId, SiteId, UserScriptId,
 };
+
+pub use shortcut::{AppShortcut, BadShortcut};
 
 /// Who gets what (D 11): an expression, and what its match grants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +88,10 @@ pub struct Entitlement {
     pub condition_logic: Logic,
     /// Actions in the stored order; their position is part of their name.
     pub actions: Vec<Action>,
+    /// What clients show as applications; one that cannot be shown says why.
+    pub app_shortcuts: Vec<Result<AppShortcut, BadShortcut>>,
+    /// Scripts that answer more of them.
+    pub app_shortcut_scripts: BTreeSet<EntitlementScriptId>,
 }
 
 /// How several answers combine.

@@ -16,7 +16,7 @@ use ipnet::IpNet;
 
 use crate::{
     id::EntitlementId,
-    object::{Direction, Effect, Entitlement, HostSpec, PortRange, PortSpec, Traffic},
+    object::{BadShortcut, Direction, Effect, Entitlement, HostSpec, PortRange, PortSpec, Traffic},
     script::{Failure, ScriptKind},
 };
 
@@ -181,6 +181,10 @@ pub enum ProblemKind {
     HttpNotEnforced,
     /// More rules than a session may have.
     TooManyRules,
+    /// An app shortcut that cannot be shown.
+    BadShortcut(BadShortcut),
+    /// More app shortcuts than are shown.
+    TooManyShortcuts,
 }
 
 /// Scripts whose answers [`build`] needs.
@@ -300,7 +304,9 @@ impl Builder<'_> {
             | ProblemKind::TooManyAnswers(_)
             | ProblemKind::NotResolved(_)
             | ProblemKind::HttpNotEnforced
-            | ProblemKind::TooManyRules => true,
+            | ProblemKind::TooManyRules
+            | ProblemKind::BadShortcut(_)
+            | ProblemKind::TooManyShortcuts => true,
         })
     }
 

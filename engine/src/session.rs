@@ -9,6 +9,9 @@
 //! condition's answer bumps the slots that use it; every flow is then decided anew, and what no longer stands is cut.
 //! Ending the session is one flag, whatever the number of flows.
 //!
+//! While rules are being built ([`Session::handle_incomplete`]), a flow that was never open and meets no rule waits until
+//! they stand: only "no rule" waits, a block refuses as ever, and nothing is permitted by it.
+//!
 //! Errors deny: a failed condition never satisfies anything. A block blocks whatever its own conditions say, because the
 //! rule that wins a packet is the only one asked (D 12.2), and it permits nothing.
 
@@ -85,6 +88,8 @@ impl Default for Limits {
 pub struct Session {
     limits: Limits,
     rules: RuleSet,
+    /// Rules are being built that may hold more than those in force.
+    incomplete: bool,
     generation: u64,
     slots: BTreeMap<EntitlementId, Slot>,
     conditions: Conditions,
@@ -108,6 +113,15 @@ struct Flow {
     target: Target,
     since: Duration,
     state: FlowState,
+}
+
+impl Flow {
+    fn was_open(&self) -> bool {
+        match self.state {
+            FlowState::Allowed { .. } | FlowState::Pending { opened: true, .. } => true,
+            FlowState::Pending { opened: false, .. } | FlowState::Held => false,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -134,6 +148,7 @@ impl Session {
         Self {
             limits,
             rules: RuleSet::default(),
+            incomplete: false,
             generation: 0,
             slots: BTreeMap::new(),
             conditions: Conditions::new(limits.schedule_delay),
@@ -165,6 +180,21 @@ impl Session {
         self.slots = entitlements.iter().map(|entitlement| (entitlement.id, self.slot_of(entitlement))).collect();
         for gone in self.conditions.define(conditions, now) {
             self.bump(gone);
+        }
+        self.decide_all(now)
+    }
+
+    /// Rules are being built for newer tokens, names or scripts: until [`Self::handle_complete`], a flow that was never open
+    /// and meets no rule waits, as long as one waits for a first answer.
+    pub fn handle_incomplete(&mut self) {
+        self.incomplete = true;
+    }
+
+    /// The rules in force are all there are; whatever waited for others is decided.
+    pub fn handle_complete(&mut self, now: Moment) -> Vec<Effect> {
+        let over = self.end_if_due(now.wall);
+        if self.ended.is_some() || !std::mem::take(&mut self.incomplete) {
+            return over;
         }
         self.decide_all(now)
     }
@@ -247,6 +277,16 @@ impl Session {
         self.conditions.forget(condition);
         self.bump(condition);
         self.decide_all(now)
+    }
+
+    /// Asks those of the conditions again that were ever asked; the last answers stand until the new ones are there.
+    pub fn reevaluate_some(&mut self, conditions: &BTreeSet<ConditionId>, now: Moment) -> Vec<Effect> {
+        let over = self.end_if_due(now.wall);
+        if self.ended.is_some() {
+            return over;
+        }
+        let asked = self.conditions.asked().intersection(conditions).copied().collect();
+        self.ask(asked, now, Cause::Changed)
     }
 
     /// Asks all conditions that were ever asked again; the last answers stand until the new ones are there.
@@ -430,6 +470,7 @@ impl Session {
         }
         let Some(flow) = self.flows.get(&id) else { return Vec::new() };
         match self.standpoint(flow.target) {
+            Standpoint::Refused(Denial::NoRule) if self.incomplete && !flow.was_open() => Vec::new(),
             Standpoint::Refused(denial) => self.refuse(id, denial),
             Standpoint::Permitted { permit, slots } => self.allow(id, permit, slots),
             Standpoint::Unknown(conditions) => self.wait(id, conditions, now),

@@ -188,10 +188,8 @@ impl Gateway {
         // INVARIANT: rules are added before sessions are looked through. A rule that was added before this session could
         // be found is found here.
         session.check_revocations();
-        if let Some(instantiation) = session.instantiate() {
-            // A panic in there leaves the session without rules, which permits nothing.
-            let _ = instantiation.await;
-        }
+        session.instantiate();
+        session.settled().await;
         Ok(admitted)
     }
 

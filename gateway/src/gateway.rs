@@ -6,7 +6,7 @@ use engine::{revocation::RevocationRule, session::EndReason};
 use ipnet::IpNet;
 use protocol::message::{Change, Snapshot, WatchEvent};
 use sandbox::Broker;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::{
     audit::Audit,
@@ -31,6 +31,8 @@ pub(crate) struct Gateway {
     pub(crate) contact: Contact,
     pub(crate) scripts: Scripts,
     pub(crate) names: Arc<Names>,
+    /// Turns of sessions whose names moved, so that a name of thousands is no rush on the sandbox.
+    pub(crate) moved_turns: Semaphore,
     pub(crate) dialer: Dialer,
     pub(crate) audit: Audit,
     pub(crate) reports: Arc<Reports>,
@@ -77,22 +79,22 @@ impl Gateway {
         }
     }
 
-    /// Looks names in use up again for as long as the gateway runs; sessions whose names moved get new rules.
+    /// Looks names in use up again for as long as the gateway runs. Sessions whose names moved get new rules at once; what
+    /// else depends on the names is asked again when it is its turn.
     pub(crate) async fn follow_names(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         loop {
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
                 () = tokio::time::sleep(NAMES_TICK) => {}
             }
-            let sessions = self.registry.all().into_vec();
             let mut used = BTreeSet::new();
-            sessions.iter().for_each(|session| session.collect_names(&mut used));
+            self.registry.all().into_vec().iter().for_each(|session| session.collect_names(&mut used));
             let answers = self.names.refresh(&used).await;
             if answers.is_empty() {
                 continue;
             }
-            for session in sessions.iter().filter(|session| session.is_outdated(&answers)) {
-                drop(session.instantiate());
+            for session in self.registry.all().visit(|session| session.rename(&answers)).await {
+                session.follow_moved();
             }
         }
     }
@@ -174,7 +176,7 @@ impl Gateway {
             self.configure_names();
         }
         for session in concerned {
-            drop(session.instantiate());
+            session.instantiate();
         }
     }
 
@@ -191,6 +193,9 @@ impl Gateway {
         self.names.configure(config.as_ref().and_then(|config| config.definitions.site()).map(AsRef::as_ref));
     }
 }
+
+/// Sessions that ask their scripts again at once because names moved.
+pub(crate) const MOVED_AT_ONCE: usize = 32;
 
 /// How finely the intervals of names are kept.
 const NAMES_TICK: Duration = Duration::from_secs(1);

@@ -19,7 +19,7 @@ use protocol::{
 };
 use tokio::{io::AsyncWriteExt, sync::mpsc, task::JoinSet, time::timeout};
 
-use crate::{gateway::Gateway, session::net_text};
+use crate::{gateway::Gateway, resolver::names::Known, session::net_text};
 
 /// Answers questions on a connection for as long as it lives. A stream that fails is opened again: what else comes on the
 /// connection matters more.
@@ -123,26 +123,39 @@ async fn resolve(gateway: &Gateway, resource: &str) -> Resolution {
             Err(error) => resolution(&BTreeSet::new(), Some(error.to_string())),
         },
         Some(HostSpec::Script(_)) => failed("a script answers for each session; use the test of entitlement scripts"),
-        Some(HostSpec::Unresolved(_)) => failed("names of this kind are not resolved by this version"),
+        Some(HostSpec::Unresolved(_)) => failed(NOT_RESOLVED),
         None => failed("this is no address, network or name"),
     }
 }
 
 fn names(gateway: &Gateway) -> GatewayAnswer {
-    let mut used = BTreeSet::new();
+    let (mut used, mut unresolved) = (BTreeSet::new(), BTreeSet::new());
     for session in gateway.registry.all().into_vec() {
         session.collect_names(&mut used);
+        session.collect_unresolved(&mut unresolved);
     }
-    let truncated = used.len() > MAX_NAMES;
+    let truncated = used.len() + unresolved.len() > MAX_NAMES;
     let mut names = BTreeMap::new();
     for name in used.into_iter().take(MAX_NAMES) {
         let resolution = match gateway.names.known(&name) {
-            Some((addresses, error)) => resolution(&addresses, error.map(|error| error.to_string())),
+            Some(known) => resolution(&known.addresses, problem_of(&known)),
             None => failed("the name was not looked up yet"),
         };
         names.insert(name, resolution);
     }
+    for host in unresolved.into_iter().take(MAX_NAMES.saturating_sub(names.len())) {
+        names.insert(host, failed(NOT_RESOLVED));
+    }
     GatewayAnswer::Names { names, truncated }
+}
+
+/// What an administrator should know of a name although it may have addresses.
+fn problem_of(known: &Known) -> Option<String> {
+    let rotates = || {
+        let kept = known.lingering;
+        format!("the name rotates: {kept} addresses that its newest answer lacks stay in the rules for a while")
+    };
+    known.error.map(|error| error.to_string()).or_else(|| (known.lingering > 0).then(rotates))
 }
 
 fn resolution(addresses: &BTreeSet<IpAddr>, error: Option<String>) -> Resolution {
@@ -158,6 +171,8 @@ fn failed(text: &str) -> Resolution {
 fn refused(code: &str, message: &str) -> GatewayAnswer {
     GatewayAnswer::Refused(Refusal { code: code.to_owned(), message: message.to_owned(), retry_after_secs: None })
 }
+
+const NOT_RESOLVED: &str = "names of this kind are not resolved by this version";
 
 /// Questions answered at once; more wait on the stream.
 const AT_ONCE: usize = 8;

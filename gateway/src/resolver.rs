@@ -3,6 +3,7 @@
 //! [`Resolver`] is the one way to ask; [`names::Names`] keeps answers for as long as they say, and looks names that
 //! sessions use up again. Every answer is bounded, every question ends in an answer or a typed error in time.
 
+mod history;
 pub(crate) mod names;
 pub(crate) mod site;
 

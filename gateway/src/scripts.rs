@@ -101,6 +101,14 @@ pub(crate) fn lists(records: Vec<RunRecord>) -> ScriptAnswers {
     records.into_iter().map(answer).collect()
 }
 
+/// What the runs of app shortcut scripts answer; each its own, in order.
+pub(crate) fn objects(records: Vec<RunRecord>) -> impl Iterator<Item = Result<Vec<Value>, Failure>> {
+    records.into_iter().map(|record| match record.result? {
+        Value::Array(items) => Ok(items),
+        _ => Err(failure(FailureKind::WrongResult, &record.script, "the answer is no list")),
+    })
+}
+
 /// A script as the sandbox takes it.
 pub(crate) fn script(name: &str, kind: ScriptKind, source: &str) -> Script {
     Script { name: name.into(), kind, source: source.into() }

@@ -163,10 +163,8 @@ impl Talk<'_> {
             Ok(tokens) => return self.refuse(&AdmissionError::Mismatch(Box::new(tokens.name().clone()))),
             Err(error) => return self.refuse(&error),
         };
-        if let Some(instantiation) = self.session.renew(tokens) {
-            // A panic in there leaves the rules that were built at once.
-            let _ = instantiation.await;
-        }
+        self.session.renew(tokens);
+        self.session.settled().await;
         self.say(ControlDown::Admitted { entitlements: self.session.entitlement_names() });
     }
 

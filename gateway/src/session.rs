@@ -7,8 +7,10 @@ mod details;
 mod effects;
 mod facts;
 mod instantiate;
+mod names;
 mod revoke;
 mod run;
+mod shortcuts;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -36,11 +38,12 @@ use crate::{
     dial::{DialError, Upstream},
     flow::Gate,
     gateway::Gateway,
-    resolver::ResolveError,
     settings::GatewayLimits,
 };
 pub(crate) use details::net_text;
 use instantiate::{Instantiation, Used};
+use names::Moved;
+use shortcuts::Offers;
 
 /// A session on its connection.
 pub(crate) struct LiveSession {
@@ -54,6 +57,8 @@ pub(crate) struct LiveSession {
     /// Wakes whoever sleeps until the session has work.
     retime: Notify,
     over: watch::Sender<bool>,
+    /// False while rules are being built.
+    settled: watch::Sender<bool>,
     /// How many flows there are, to be read without the lock.
     flow_count: AtomicUsize,
     inner: Mutex<Inner>,
@@ -73,6 +78,8 @@ struct Inner {
     problems: Vec<Problem>,
     entitlement_names: Vec<String>,
     instantiation: Instantiation,
+    moved: Moved,
+    offers: Offers,
     /// Conditions the user was told are false.
     told_false: BTreeSet<ConditionId>,
 }
@@ -124,6 +131,8 @@ impl LiveSession {
             problems: Vec::new(),
             entitlement_names: Vec::new(),
             instantiation: Instantiation::default(),
+            moved: Moved::default(),
+            offers: Offers::default(),
             told_false: BTreeSet::new(),
         };
         let name = inner.tokens.name().clone();
@@ -137,6 +146,7 @@ impl LiveSession {
             control,
             retime: Notify::new(),
             over: watch::Sender::new(false),
+            settled: watch::Sender::new(true),
             flow_count: AtomicUsize::new(0),
             inner: Mutex::new(inner),
         })
@@ -199,15 +209,6 @@ impl LiveSession {
     /// Connects a permitted flow.
     pub(crate) async fn dial(&self, permit: Permit) -> Result<Upstream, DialError> {
         self.gateway.dialer.dial(permit).await
-    }
-
-    /// The addresses of a name: those the rules were built from, or what the resolver says.
-    pub(crate) async fn addresses_of(&self, name: &str) -> Result<BTreeSet<IpAddr>, ResolveError> {
-        let known = self.lock().names.get(name).filter(|addresses| !addresses.is_empty()).cloned();
-        match known {
-            Some(addresses) => Ok(addresses),
-            None => self.gateway.names.resolve(name).await,
-        }
     }
 
     /// Does what is due now.

@@ -8,7 +8,11 @@ use protocol::{
     tls::{ClientCertificates, TlsError, server_config},
 };
 use sandbox::{Broker, BrokerConfig, Sandbox, SandboxConfig, WorkerCommand};
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
 
 use crate::{
     audit::{Audit, AuditFileError, Writer},
@@ -18,7 +22,7 @@ use crate::{
     contact::Contact,
     dial::Dialer,
     follow,
-    gateway::Gateway,
+    gateway::{Gateway, MOVED_AT_ONCE},
     identity::{GatewayIdentity, IdentityError},
     messages, metrics,
     registry::Registry,
@@ -197,6 +201,7 @@ fn assemble(
         contact: Contact::new(cache.load_heard(), clock.now()),
         scripts: Scripts::new(sandbox),
         names: Arc::new(Names::new(clock, config.hosts_file)),
+        moved_turns: Semaphore::new(MOVED_AT_ONCE),
         dialer: Dialer::new(config.dial_allow, config.limits.connect),
         audit: Audit::open(config.data_dir.join("audit.jsonl"), writer, config.limits.audit_bytes)?,
         reports,

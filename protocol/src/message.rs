@@ -11,6 +11,7 @@ mod device;
 mod question;
 mod remedy;
 mod revocation;
+mod shortcut;
 
 use std::net::IpAddr;
 
@@ -31,6 +32,7 @@ pub use question::{
     SessionDetails, Told,
 };
 pub use remedy::{Remedies, RemedyAnswer, RemedyKind, RemedyNeed, RemedyOffer, RemedyQuestion};
+pub use shortcut::Shortcut;
 
 /// A request to a controller.
 #[derive(Serialize, Deserialize)]
@@ -504,6 +506,11 @@ pub enum ControlDown {
     RulesChanged {
         /// Names of the entitlements held.
         entitlements: Vec<String>,
+    },
+    /// The app shortcuts of the entitlements held are others now; none were told before.
+    Shortcuts {
+        /// All of them.
+        shortcuts: Vec<Shortcut>,
     },
 }
 

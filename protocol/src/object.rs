@@ -10,7 +10,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use uuid::{Uuid, uuid};
 
-pub use definition::{Definition, DefinitionError, parse_schedule, parse_server};
+pub use definition::{Definition, DefinitionError, host_entries, parse_schedule, parse_server};
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $path:literal, $title:literal;)+) => {

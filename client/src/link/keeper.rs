@@ -128,7 +128,11 @@ impl Keeper {
             return End::Lost("the Site has no gateway".to_owned());
         };
         self.avoid = Some(gateway.appliance);
-        self.report(|site| site.gateway = Some(endpoint_name(&gateway)));
+        self.report(|site| {
+            site.gateway = Some(endpoint_name(&gateway));
+            // A gateway tells its shortcuts anew, and nothing when there are none.
+            site.shortcuts.clear();
+        });
         let mut orders = self.orders.clone();
         let connected = tokio::select! {
             connected = self.connect(grant, &gateway) => connected,
@@ -271,6 +275,7 @@ impl Keeper {
                 self.report(|site| site.entitlements.clone_from(&entitlements));
                 self.tell(ClientEvent::RulesChanged { site_name, entitlements });
             }
+            ControlDown::Shortcuts { shortcuts } => self.report(|site| site.shortcuts = shortcuts),
         }
         None
     }

@@ -58,6 +58,7 @@ impl Manager {
                         state: SiteState::Connecting,
                         gateway: None,
                         entitlements: grant.entitlements.clone(),
+                        shortcuts: Vec::new(),
                         unmet: Vec::new(),
                         message: None,
                         code: None,

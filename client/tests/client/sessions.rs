@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use client::{ClientEvent, Ended, State};
 use protocol::{
-    message::{ControlDown, Remedies, close_code},
+    message::{ControlDown, Remedies, Shortcut, close_code},
     tls::AuthorityPin,
 };
 use rustls::pki_types::CertificateDer;
@@ -34,6 +34,23 @@ async fn signing_in_reports_the_device_and_presents_every_token() {
     assert!(!serde_json::to_string(&status.tokens).unwrap().contains("-token"), "a status holds no token");
     assert_eq!(user.stop().await.unwrap(), Ended::Shutdown);
     world.logged("gateway-sign-out", 1).await;
+}
+
+#[tokio::test]
+async fn app_shortcuts_are_shown_as_long_as_they_are_offered() {
+    let world = World::start(&[1]);
+    let user = User::start(&world, 1, |_| ()).await;
+    let shortcut = Shortcut {
+        name: "Wiki".to_owned(),
+        url: "https://wiki.example".to_owned(),
+        description: "What we know".to_owned(),
+        color_code: 4,
+        group_name: Some("Office".to_owned()),
+    };
+    for shortcuts in [vec![shortcut], vec![]] {
+        world.push(ControlDown::Shortcuts { shortcuts: shortcuts.clone() });
+        user.status_when(|status| status.sites[0].shortcuts == shortcuts).await;
+    }
 }
 
 #[tokio::test]

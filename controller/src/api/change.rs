@@ -29,10 +29,11 @@ use crate::{
         revoke, rules,
         schema::{self, Access, NameRule},
         secrets::{self, NewSecrets},
-        view,
+        unresolved, view,
     },
     builtin,
     config::Config,
+    messages,
     store::{Expect, Object, Op, Transaction},
 };
 
@@ -65,7 +66,7 @@ pub(crate) async fn create(api: Arc<Api>, admin: Admin, kind: ObjectKind, call: 
     let _change = api.changes.lock().await;
     let object = assemble(&api, kind, id, draft, None)?;
     let ops = secrets.into_ops(kind, id).collect();
-    commit(&api, &admin, object, Expect::Absent, ops, "entity_created").await
+    commit(&api, &admin, object, None, ops).await
 }
 
 /// `PUT /{kind}/{id}`: replaces the whole object; write-only members that are left out keep their value.
@@ -110,7 +111,7 @@ pub(crate) async fn replace_with(
         let kinds = [TokenKind::AdminClaims, TokenKind::Administration];
         ops.extend(revoke::of_local_user(api, &object, &kinds, "user disabled"));
     }
-    commit(api, admin, object, Expect::Present, ops, "entity_updated").await
+    commit(api, admin, object, Some(&existing), ops).await
 }
 
 /// The object if it exists and the caller may know of it; refuses when the caller may know but not edit.
@@ -246,17 +247,21 @@ fn assemble(
     Ok(Object { kind, id, name, tags, seq: 0, body })
 }
 
-async fn commit(
-    api: &Api,
-    admin: &Admin,
-    object: Object,
-    expect: Expect,
-    also: Vec<Op>,
-    event: &'static str,
-) -> Answer {
-    let audit = vec![admin.actor().entity(event, &object)];
+/// Stores a new object, or one in the place of `existing`.
+async fn commit(api: &Api, admin: &Admin, object: Object, existing: Option<&Object>, also: Vec<Op>) -> Answer {
+    let (expect, event) = match existing {
+        None => (Expect::Absent, "entity_created"),
+        Some(_) => (Expect::Present, "entity_updated"),
+    };
+    let mut audit = vec![admin.actor().entity(event, &object)];
     let mut ops = vec![Op::PutObject { object: object.clone(), expect }];
     ops.extend(also);
+    if let Some(message) = unresolved::warning(&object, existing) {
+        let store = &api.controller.store;
+        let (op, event) = messages::posting(&api.controller.config.current(), store.appliance(), message);
+        ops.push(op);
+        audit.push(event);
+    }
     api.controller.store.transact(Transaction { ops, audit }).await?;
     Ok(ok(&view::show(api, &object).await?))
 }

@@ -8,7 +8,7 @@ use engine::{
     script::ScriptKind,
 };
 use ipnet::IpNet;
-use protocol::object::{ObjectKind, parse_schedule, parse_server};
+use protocol::object::{ObjectKind, host_entries, parse_schedule, parse_server};
 use sandbox::Origin;
 use serde_json::{Map, Number, Value};
 use uuid::Uuid;
@@ -283,7 +283,7 @@ fn text_problem(rule: Text, text: &str) -> Option<&'static str> {
     let (fits, problem) = match rule {
         Text::Free | Text::Filled => return None,
         Text::Hosts => (
-            every(|part| HostSpec::parse(part).is_some()),
+            host_entries(text).all(|part| HostSpec::parse(part).is_some()),
             "is not an address, a network, a host name or a resource name",
         ),
         Text::Ports => (

@@ -11,6 +11,7 @@ mod revocation;
 mod routes;
 mod scripts;
 mod sessions;
+mod unresolved;
 
 use std::{collections::BTreeSet, sync::Arc};
 

@@ -25,8 +25,7 @@ use zeroize::Zeroizing;
 
 use super::{
     AdminMessageRow, AuditFilter, AuditRow, BlacklistRow, Committed, DeviceRow, Enrolment, Loaded, OtpSeed, Store,
-    StoreError,
-    StoreFuture, TokenFilter, TokenRow, Transaction,
+    StoreError, StoreFuture, TokenFilter, TokenRow, Transaction,
     seal::{MasterKey, Place},
 };
 use crate::config::ConfigHandle;

@@ -87,6 +87,9 @@ impl View {
                 self.take(config, ObjectKind::EntitlementScript, script.id);
             }
         }
+        for script in &entitlement.app_shortcut_scripts {
+            self.take(config, ObjectKind::EntitlementScript, script.uuid());
+        }
     }
 
     /// The secrets that what was taken names.

@@ -20,6 +20,8 @@ fn entitlement(number: u128, actions: Vec<Action>) -> Entitlement {
         conditions: BTreeSet::from([ConditionId::new(Uuid::from_u128(1))]),
         condition_logic: Logic::And,
         actions,
+        app_shortcuts: vec![],
+        app_shortcut_scripts: BTreeSet::new(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Tests of the session: named situations, then random steps against a slow and obvious model.
 
+mod incomplete;
 mod model;
 
 use uuid::Uuid;
@@ -39,6 +40,8 @@ fn entitlement(number: u128, effect: Action_, host: &str, conditions: &[u128], l
             traffic: Traffic::Tcp(Direction::Up, vec![PortSpec::Range(PortRange::new(443, 443).unwrap())]),
             hosts: vec![HostSpec::parse(host).unwrap()],
         }],
+        app_shortcuts: vec![],
+        app_shortcut_scripts: BTreeSet::new(),
     })
 }
 

@@ -7,8 +7,8 @@ use std::{
 };
 
 use engine::{
-    id::{ConditionId, EntitlementId, SiteId},
-    object::{Condition, Entitlement, EntitlementScript, Site},
+    id::{ConditionId, EntitlementId, EntitlementScriptId, SiteId},
+    object::{Condition, Entitlement, EntitlementScript, EntitlementScriptType, Site},
 };
 use ipnet::IpNet;
 use protocol::{
@@ -76,6 +76,16 @@ impl Definitions {
 
     pub(crate) fn script(&self, name: &str) -> Option<&Arc<EntitlementScript>> {
         self.scripts_by_name.get(name)
+    }
+
+    /// The scripts that answer app shortcuts of these entitlements, as far as they exist and are of that type.
+    pub(crate) fn shortcut_scripts(
+        &self,
+        held: &[Arc<Entitlement>],
+    ) -> BTreeMap<EntitlementScriptId, Arc<EntitlementScript>> {
+        let named = held.iter().filter(|held| !held.disabled).flat_map(|held| &held.app_shortcut_scripts);
+        let found = named.filter_map(|id| Some((*id, self.scripts.get(&id.uuid())?.clone())));
+        found.filter(|(_, script)| script.script_type == EntitlementScriptType::AppShortcut).collect()
     }
 
     /// The secrets that scripts of this gateway name.

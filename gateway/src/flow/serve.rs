@@ -1,6 +1,6 @@
 //! A flow from the client's request to its end.
 
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use engine::{
     object::{Direction, HostSpec},
@@ -64,16 +64,14 @@ impl Drop for Place<'_> {
 
 impl<'a> Attempt<'a> {
     /// The addresses of the destination, those the rules know first of all.
-    async fn addresses(&self, host: TargetHost) -> Result<BTreeSet<IpAddr>, Refusal> {
+    async fn addresses(&self, host: TargetHost) -> Result<Vec<IpAddr>, Refusal> {
         let name = match host {
-            TargetHost::Address(address) => return Ok([address.to_canonical()].into()),
+            TargetHost::Address(address) => return Ok(vec![address.to_canonical()]),
             TargetHost::Name(name) => name,
         };
         match HostSpec::parse(&name) {
             Some(HostSpec::Name(name)) => self.session.addresses_of(&name).await.map_err(unresolved),
-            Some(HostSpec::Net(net)) if net.prefix_len() == net.max_prefix_len() => {
-                Ok([net.addr().to_canonical()].into())
-            }
+            Some(HostSpec::Net(net)) if net.prefix_len() == net.max_prefix_len() => Ok(vec![net.addr().to_canonical()]),
             Some(HostSpec::Net(_) | HostSpec::Script(_) | HostSpec::Unresolved(_)) | None => {
                 Err(refusal("flow.host", "this is no host name or address"))
             }
@@ -82,7 +80,7 @@ impl<'a> Attempt<'a> {
 
     /// Tries address after address; a refusal by a rule says more than the absence of one. `None` when it was cut or the
     /// client went away.
-    async fn connect_any(&self, addresses: BTreeSet<IpAddr>) -> Result<Option<Place<'a>>, Refusal> {
+    async fn connect_any(&self, addresses: Vec<IpAddr>) -> Result<Option<Place<'a>>, Refusal> {
         let mut outcome: Option<Refusal> = None;
         for address in addresses.into_iter().take(MAX_ATTEMPTS) {
             match self.connect(address).await {

@@ -175,7 +175,9 @@ fn told(kind: &ProblemKind) -> String {
         | ProblemKind::NameWithoutAddress(_)
         | ProblemKind::NotResolved(_)
         | ProblemKind::HttpNotEnforced
-        | ProblemKind::TooManyRules => problem_text(kind),
+        | ProblemKind::TooManyRules
+        | ProblemKind::BadShortcut(_)
+        | ProblemKind::TooManyShortcuts => problem_text(kind),
     }
 }
 

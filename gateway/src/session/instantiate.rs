@@ -1,7 +1,8 @@
 //! From entitlements to rules: scripts are asked, names resolved, rules built (design 3.5).
 //!
 //! What an edit takes away is gone at once: rules are built again on the spot from what scripts and names last answered,
-//! and only what has no answer yet waits. Asking again then runs beside the traffic.
+//! and only what has no answer yet waits. Asking again then runs beside the traffic; a flow that meets no rule meanwhile
+//! waits for its end.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +18,6 @@ use engine::{
 };
 use protocol::message::ControlDown;
 use serde_json::{Map, Value};
-use tokio::task::JoinHandle;
 
 use super::{Inner, LiveSession};
 use crate::{
@@ -34,6 +34,8 @@ pub(super) struct Instantiation {
     running: bool,
     /// What is being asked was overtaken; it is asked again before anything is built from it.
     again: bool,
+    /// It was promised and has not begun.
+    promised: bool,
     /// Whether rules were built at all.
     built: bool,
 }
@@ -42,8 +44,9 @@ pub(super) struct Instantiation {
 #[derive(Debug, Default)]
 pub(super) struct Used {
     conditions: BTreeSet<ConditionId>,
-    scripts: BTreeSet<String>,
-    names: BTreeSet<String>,
+    /// Scripts, those of app shortcuts too.
+    pub(super) scripts: BTreeSet<String>,
+    pub(super) names: BTreeSet<String>,
 }
 
 /// What scripts and names answered.
@@ -54,22 +57,34 @@ struct Answers {
 }
 
 impl LiveSession {
-    /// Asks scripts and names and builds the rules; the handle ends when the rules stand.
-    pub(crate) fn instantiate(self: &Arc<Self>) -> Option<JoinHandle<()>> {
+    /// Asks scripts and names and builds the rules beside the traffic; [`Self::settled`] waits for it.
+    pub(crate) fn instantiate(self: &Arc<Self>) {
         let mut inner = self.lock();
         if !inner.is_live() {
-            return None;
+            return;
         }
+        self.expect_rules(&mut inner);
+        inner.instantiation.promised = false;
         if std::mem::replace(&mut inner.instantiation.running, true) {
             inner.instantiation.again = true;
-            return None;
+            return;
         }
-        Some(tokio::spawn(self.clone().run_instantiation()))
+        drop(inner);
+        tokio::spawn(Run { session: self.clone(), done: false }.finish());
+    }
+
+    /// Waits until no rules are being built.
+    pub(crate) async fn settled(&self) {
+        let (mut settled, mut over) = (self.settled.subscribe(), self.over());
+        tokio::select! {
+            _ = settled.wait_for(|settled| *settled) => {}
+            _ = over.wait_for(|over| *over) => {}
+        }
     }
 
     /// Newer tokens: what they no longer grant ends at once. With a new entitlement token everything is asked anew, with
     /// new claims alone what reads them.
-    pub(crate) fn renew(self: &Arc<Self>, tokens: Tokens) -> Option<JoinHandle<()>> {
+    pub(crate) fn renew(self: &Arc<Self>, tokens: Tokens) {
         self.act(|inner, now| {
             let claims = std::mem::replace(&mut inner.claims, self.claims_of(&tokens));
             let renewed = inner.tokens.entitlement_id() != tokens.entitlement_id();
@@ -78,6 +93,8 @@ impl LiveSession {
             inner.tokens = tokens;
             let mut effects = self.condemn_anew(inner, now);
             if inner.is_live() {
+                self.expect_rules(inner);
+                inner.instantiation.promised = true;
                 effects.extend(self.build(inner, now));
                 effects.extend(match renewed {
                     true => inner.session.reevaluate(now),
@@ -87,13 +104,13 @@ impl LiveSession {
             ((), effects)
         });
         self.retime();
-        self.instantiate()
+        self.instantiate();
     }
 
     /// Looks at scripts, names and conditions again with the claims at hand.
     pub(crate) fn reevaluate(self: &Arc<Self>) {
         self.act(|inner, now| ((), inner.session.reevaluate(now)));
-        drop(self.instantiate());
+        self.instantiate();
     }
 
     /// An edit: what it takes away ends now. True when scripts or names have to be asked because of it.
@@ -111,50 +128,72 @@ impl LiveSession {
             // Flows that an edited condition permitted stop here, before anything else is looked at.
             let mut effects: Vec<Effect> =
                 edited.into_iter().flat_map(|id| inner.session.handle_edited(id, now)).collect();
+            if rules || answers {
+                self.expect_rules(inner);
+            }
             if rules {
                 effects.extend(self.build(inner, now));
             }
-            let asks = !inner.used.scripts.is_empty() || !inner.used.names.is_empty();
-            (answers || (rules && asks), effects)
+            let asks = answers || (rules && (!inner.used.scripts.is_empty() || !inner.used.names.is_empty()));
+            if asks {
+                inner.instantiation.promised = true;
+            } else if !inner.instantiation.running && !inner.instantiation.promised {
+                effects.extend(self.rules_stand(inner, now));
+            }
+            (asks, effects)
         })
     }
 
-    /// Adds the names the rules are built from.
-    pub(crate) fn collect_names(&self, names: &mut BTreeSet<String>) {
-        names.extend(self.lock().used.names.iter().cloned());
-    }
-
-    /// Whether the rules were built from other addresses than these.
-    pub(crate) fn is_outdated(&self, names: &NameAnswers) -> bool {
-        let inner = self.lock();
-        names.iter().any(|(name, addresses)| inner.names.get(name).is_some_and(|held| held != addresses))
-    }
-
-    async fn run_instantiation(self: Arc<Self>) {
-        loop {
-            let (claims, granted) = {
-                let mut inner = self.lock();
-                inner.instantiation.again = false;
-                (inner.claims.clone(), inner.granted.clone())
-            };
-            let Some(config) = self.gateway.config.current() else { return };
-            let held = config.definitions.entitlements(&granted);
-            let answers = self.answers(&config.definitions, &held, claims).await;
-            let done = self.act(|inner, now| {
-                if inner.instantiation.again && inner.is_live() {
-                    return (false, Vec::new());
-                }
-                inner.instantiation.running = false;
-                (inner.scripts, inner.names) = (answers.scripts, answers.names);
-                let effects = self.build(inner, now);
-                self.note_evaluated(inner, &answers.unresolved);
-                (true, effects)
-            });
-            if done {
-                self.gateway.reports.started(&self);
-                return;
-            }
+    /// From here on rules may come that do not stand yet.
+    fn expect_rules(&self, inner: &mut Inner) {
+        if inner.is_live() {
+            inner.session.handle_incomplete();
+            self.settled.send_replace(false);
         }
+    }
+
+    /// The rules in force are those there are.
+    fn rules_stand(&self, inner: &mut Inner, now: Moment) -> Vec<Effect> {
+        let effects = inner.session.handle_complete(now);
+        self.settled.send_replace(true);
+        effects
+    }
+
+    fn give_up_building(self: &Arc<Self>) {
+        self.act(|inner, now| {
+            inner.instantiation.running = false;
+            ((), self.rules_stand(inner, now))
+        });
+    }
+
+    /// One round of asking and building; false when it was overtaken.
+    async fn ask_and_build(self: &Arc<Self>) -> bool {
+        let (claims, granted) = {
+            let mut inner = self.lock();
+            inner.instantiation.again = false;
+            (inner.claims.clone(), inner.granted.clone())
+        };
+        let Some(config) = self.gateway.config.current() else {
+            self.give_up_building();
+            return true;
+        };
+        let held = config.definitions.entitlements(&granted);
+        let mut answers = self.answers(&config.definitions, &held, claims).await;
+        self.act(|inner, now| {
+            if inner.instantiation.again && inner.is_live() {
+                return (false, Vec::new());
+            }
+            inner.instantiation.running = false;
+            // Names may have moved while scripts ran.
+            self.gateway.names.update(&mut answers.names);
+            inner.scripts = answers.scripts;
+            let moved = self.take_names(inner, answers.names);
+            let mut effects = self.build(inner, now);
+            effects.extend(inner.session.reevaluate_some(&moved, now));
+            effects.extend(self.rules_stand(inner, now));
+            self.note_evaluated(inner, &answers.unresolved);
+            (true, effects)
+        })
     }
 
     async fn answers(&self, definitions: &Definitions, held: &[Arc<Entitlement>], claims: Arc<Value>) -> Answers {
@@ -170,13 +209,15 @@ impl LiveSession {
     }
 
     /// Builds the rules from the last answers, without waiting for anything.
-    fn build(&self, inner: &mut Inner, now: Moment) -> Vec<Effect> {
+    pub(super) fn build(&self, inner: &mut Inner, now: Moment) -> Vec<Effect> {
         let config = self.gateway.config.current();
         let held = config.as_ref().map(|config| config.definitions.entitlements(&inner.granted)).unwrap_or_default();
         let entitlements = || held.iter().map(AsRef::as_ref);
+        let offering = config.as_ref().map(|config| config.definitions.shortcut_scripts(&held)).unwrap_or_default();
+        let scripts = rules::scripts_needed(entitlements()).into_keys();
         inner.used = Used {
             conditions: held.iter().flat_map(|entitlement| entitlement.conditions.iter().copied()).collect(),
-            scripts: rules::scripts_needed(entitlements()).into_keys().collect(),
+            scripts: scripts.chain(offering.into_values().map(|script| script.name.clone())).collect(),
             names: rules::names_needed(entitlements(), &inner.scripts),
         };
         let (rules, problems) = rules::build(entitlements(), &inner.scripts, &inner.names);
@@ -192,10 +233,11 @@ impl LiveSession {
         }
         inner.instantiation.built = true;
         inner.problems = problems;
+        self.offer(inner, &held);
         effects
     }
 
-    fn note_evaluated(&self, inner: &Inner, unresolved: &[NameProblem]) {
+    pub(super) fn note_evaluated(&self, inner: &Inner, unresolved: &[NameProblem]) {
         let mut members = Map::new();
         members.insert("successful_entitlement_names".to_owned(), inner.entitlement_names.clone().into());
         members.insert("rules".to_owned(), inner.session.rules().rules().len().into());
@@ -209,6 +251,29 @@ impl LiveSession {
             members.insert("problems".to_owned(), problems.into());
         }
         self.note(Daemon::Session, "entitlement_token_evaluated", Weight::Event, members);
+    }
+}
+
+/// A run of asking and building. However it ends, what waits for it is decided.
+struct Run {
+    session: Arc<LiveSession>,
+    done: bool,
+}
+
+impl Run {
+    async fn finish(mut self) {
+        while !self.session.ask_and_build().await {}
+        self.done = true;
+        self.session.gateway.reports.started(&self.session);
+        self.session.ask_for_shortcuts();
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        if !self.done {
+            self.session.give_up_building();
+        }
     }
 }
 
@@ -254,6 +319,8 @@ pub(super) fn problem_text(kind: &ProblemKind) -> String {
         ProblemKind::NotResolved(host) => format!("`{}` is not resolved by this version", short(host)),
         ProblemKind::HttpNotEnforced => "HTTP rules are not enforced by this version and permit nothing".to_owned(),
         ProblemKind::TooManyRules => "more rules than a session may have".to_owned(),
+        ProblemKind::BadShortcut(bad) => bad.to_string(),
+        ProblemKind::TooManyShortcuts => "more app shortcuts than are shown".to_owned(),
     }
 }
 

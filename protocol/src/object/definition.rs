@@ -15,7 +15,7 @@ use engine::{
         LocalUserId, PolicyId, SiteId, UserScriptId,
     },
     object::{
-        Action, ClaimMapping, Condition, CriteriaScript, Direction, DnsResolver, Effect, Entitlement,
+        Action, AppShortcut, ClaimMapping, Condition, CriteriaScript, Direction, DnsResolver, Effect, Entitlement,
         EntitlementScript, EntitlementScriptType, HostSpec, IdentityProvider, IdentityProviderType, LocalUser, Logic,
         OnDemandMapping, Policy, PolicyType, PortRange, PortSpec, Remedy, RemedyAsk, Schedule, Site, Traffic,
         UserScript,
@@ -314,6 +314,10 @@ struct EntitlementDocument {
     #[serde(default)]
     condition_logic: LogicName,
     actions: Vec<ActionDocument>,
+    #[serde(default)]
+    app_shortcuts: Vec<Value>,
+    #[serde(default)]
+    app_shortcut_scripts: BTreeSet<EntitlementScriptId>,
 }
 
 #[derive(Deserialize)]
@@ -350,6 +354,8 @@ impl EntitlementDocument {
             conditions: self.conditions,
             condition_logic: self.condition_logic.into(),
             actions: self.actions.into_iter().map(ActionDocument::into_action).collect::<Result<_, _>>()?,
+            app_shortcuts: self.app_shortcuts.iter().map(AppShortcut::parse).collect(),
+            app_shortcut_scripts: self.app_shortcut_scripts,
         })
     }
 }
@@ -359,7 +365,7 @@ impl ActionDocument {
         let hosts = self
             .hosts
             .iter()
-            .flat_map(|entry| entry.split(','))
+            .flat_map(|entry| host_entries(entry))
             .map(|text| HostSpec::parse(text).ok_or_else(|| format!("`{text}` is no host")));
         let hosts = hosts.collect::<Result<_, _>>()?;
         let effect = match self.action {
@@ -395,6 +401,15 @@ impl ActionDocument {
             other => return Err(format!("`{other}` is no subtype")),
         })
     }
+}
+
+/// The entries of a comma list of hosts. A resource in JSON form, such as `azure://{"lbs":"web"}`, is one entry with all its
+/// commas.
+pub fn host_entries(text: &str) -> impl Iterator<Item = &str> {
+    let whole = text
+        .split_once("://")
+        .is_some_and(|(scheme, rest)| !scheme.contains(',') && rest.trim_start().starts_with('{'));
+    text.split(if whole { '\0' } else { ',' }).map(str::trim)
 }
 
 fn parse_ranges(texts: &[String]) -> Result<Vec<PortSpec>, String> {

@@ -46,6 +46,11 @@ fn print_sites(status: &Status) {
     for site in status.sites.iter().filter(|site| site.advice.is_some()) {
         say_advice(&format!("{}: ", site.name), site.advice.as_ref());
     }
+    let shortcuts: Vec<_> = status.sites.iter().flat_map(|site| &site.shortcuts).collect();
+    section(&["application", "url", "description", "group"], &shortcuts, |shortcut| {
+        let group = shortcut.group_name.clone().unwrap_or_default();
+        vec![shortcut.name.clone(), shortcut.url.clone(), shortcut.description.clone(), group]
+    });
     for unmet in status.sites.iter().flat_map(|site| &site.unmet) {
         say!("waiting for `{}`: {}", printable(unmet.condition.clone()), printable(unmet.message.clone()));
         for (remedy, number) in unmet.remedies.iter().zip(1..) {

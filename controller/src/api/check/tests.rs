@@ -20,6 +20,8 @@ fn check_text(rule: Text, text: &str, expected: bool) {
 fn text_rules() {
     check_text(Text::Hosts, "10.0.0.1, ci.example.com", true);
     check_text(Text::Hosts, "10.0.0.1,", false);
+    check_text(Text::Hosts, r#"aws://{"tags":{"a":"b","c":"d"}}"#, true);
+    check_text(Text::Hosts, r#"10.0.0.1, azure://{"lbs":"web"}"#, true);
     check_text(Text::Ports, "22,1024-2048,script://ports", true);
     check_text(Text::Ports, "99999", false);
     check_text(Text::IcmpTypes, "0-255", true);

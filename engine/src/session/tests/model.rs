@@ -24,6 +24,10 @@ enum Step {
     Reevaluate,
     /// The rules, and which conditions are defined.
     Rules(Vec<RuleStep>, u8),
+    /// Rules are being built, or those in force are all there are.
+    Building(bool),
+    /// A name moved: the first condition is asked again.
+    NameMoved,
     /// Claims change, those of the mask, without newer tokens.
     Claims(u8),
     /// Newer tokens, with changed claims: a new claims token, or all of them with so many seconds to live.
@@ -120,6 +124,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (1u8..=3).prop_map(Step::Edit),
         4 => Just(Step::Reevaluate),
         5 => rules(),
+        3 => any::<bool>().prop_map(Step::Building),
+        1 => Just(Step::NameMoved),
         4 => (0u8..32).prop_map(Step::Claims),
         4 => (0u8..32, prop_oneof![Just(None), (60u16..1200).prop_map(Some)])
             .prop_map(|(mask, life)| Step::Renew(mask, life)),

@@ -109,6 +109,8 @@ impl Pair {
     fn is_looked_at(&self, step: &Step) -> bool {
         match step {
             Step::Open(_) | Step::Edit(_) | Step::Reevaluate | Step::Rules(..) | Step::Claims(_) => true,
+            Step::Building(building) => !building,
+            Step::NameMoved => true,
             Step::Answer(number, ..) => self.runs.get(number).is_some_and(|runs| !runs.is_empty()),
             Step::AnswerVoid(number, _) => self.void.get(number).is_some_and(|runs| !runs.is_empty()),
             // These move the clock or the end themselves.
@@ -138,6 +140,19 @@ impl Pair {
                 self.session.reevaluate(moment)
             }
             Step::Rules(rules, defined) => self.rules(rules, *defined),
+            Step::Building(true) => {
+                self.model.building = true;
+                self.session.handle_incomplete();
+                Vec::new()
+            }
+            Step::Building(false) => {
+                self.model.building = false;
+                self.session.handle_complete(moment)
+            }
+            Step::NameMoved => {
+                self.model.change(|number, _| number == 1);
+                self.session.reevaluate_some(&BTreeSet::from([condition(1)]), moment)
+            }
             Step::Claims(mask) => {
                 self.model.change_claims(*mask);
                 let (before, after) = self.change_claims(*mask);

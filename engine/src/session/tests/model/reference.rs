@@ -10,6 +10,8 @@ pub(super) struct Model {
     pub rules: Vec<RuleStep>,
     pub conditions: BTreeMap<u8, Condition>,
     pub flows: BTreeMap<u64, (u8, Status)>,
+    /// Whether more rules may come.
+    pub building: bool,
     pub ended: bool,
     /// Seconds of the wall clock at which the tokens end.
     pub expires: i64,
@@ -58,6 +60,7 @@ pub(super) enum View {
     Unknown,
     Unsatisfied,
     Refused,
+    NoRule,
 }
 
 impl Condition {
@@ -95,7 +98,10 @@ impl Model {
 
     pub(super) fn view(&self, host: u8) -> View {
         let winners = self.winners(host);
-        if winners.is_empty() || winners.iter().any(|rule| !rule.allow) {
+        if winners.is_empty() {
+            return View::NoRule;
+        }
+        if winners.iter().any(|rule| !rule.allow) {
             return View::Refused;
         }
         let views: Vec<View> = winners.iter().map(|rule| self.view_of(rule)).collect();
@@ -161,7 +167,8 @@ impl Model {
         for (id, (host, status)) in flows {
             let after = match (self.view(host), status) {
                 (View::Permitted, _) => Some(Status::Open),
-                (View::Refused, _) => None,
+                (View::NoRule, waiting @ Status::New { .. }) if self.building => Some(waiting),
+                (View::Refused | View::NoRule, _) => None,
                 (View::Unknown, Status::Open) => Some(Status::Paused(now)),
                 (View::Unknown, waiting) => Some(waiting),
                 (View::Unsatisfied, Status::New { opened, .. }) => Some(Status::New { opened, pending: None }),
