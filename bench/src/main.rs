@@ -1,11 +1,12 @@
 //! `cargo xtask bench NAME`: figures of Portcullis, measured on real processes on this machine.
 //!
-//! `cut` and `signin` start their own controller and gateway as processes and measure through sockets from outside;
+//! `cut`, `login-storm` and `signin` start their own controller and gateway as processes and measure through sockets from outside;
 //! `sandbox` starts script workers. Each prints what was measured on what. A table is for people; `--output json` prints one object a line:
 //! `{"bench","case","metric","value","unit","peer","ratio"}`.
 
 mod admin;
 mod cut;
+mod login_storm;
 mod report;
 mod scripts;
 mod session;
@@ -22,7 +23,7 @@ use report::{Output, Report};
 /// Which bench to run, and how to print it.
 #[derive(Parser)]
 struct Args {
-    /// `cut`, `sandbox` or `signin`.
+    /// `cut`, `login-storm`, `sandbox` or `signin`.
     name: String,
     /// How to print the figures.
     #[arg(long, value_enum, default_value_t = Output::Table)]
@@ -39,9 +40,13 @@ struct Args {
     /// `cut`: idle sessions beside the one that is cut.
     #[arg(long, default_value_t = 1000)]
     idle: u32,
-    /// `signin`: seconds per row and run, 4 when not given; `sandbox`: seconds per case, 60 when not given.
+    /// `signin`: seconds per row and run, 4 when not given; `sandbox`: seconds per case, 60 when not given;
+    /// `login-storm`: seconds alone, before and after the storm, 6 when not given.
     #[arg(long)]
     seconds: Option<u64>,
+    /// `login-storm`: a tenth of the load, to see that it works.
+    #[arg(long)]
+    quick: bool,
     /// `sandbox`: use all processors, not one.
     #[arg(long)]
     spread: bool,
@@ -61,7 +66,8 @@ fn main() -> Result<()> {
         "cut" => runtime.block_on(cut::run(&args, &mut report))?,
         "sandbox" => scripts::run(&args, &runtime, &mut report)?,
         "signin" => runtime.block_on(signin::run(&args, &mut report))?,
-        other => bail!("there is no bench `{other}`; there are `cut`, `sandbox` and `signin`"),
+        "login-storm" => login_storm::run(&args, &mut report)?,
+        other => bail!("there is no bench `{other}`; there are `cut`, `login-storm`, `sandbox` and `signin`"),
     }
     report.print()
 }

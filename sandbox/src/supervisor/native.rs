@@ -2,7 +2,8 @@
 //!
 //! What is known of a script comes from the tree an admission worker made, never from its text. Scripts read on save are known at once;
 //! others are read in the background after they were seen a few times, one at a time and at a tenth of a core.
-//! A native run has no side effect, so one that gives up is run by a worker as if nothing had happened.
+//! A native run has no side effect, so one that gives up is run by a worker as if nothing had happened. Scripts that name an HTTP
+//! function begin here too: those who are answered before the call wait for nobody who makes one.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use engine::script::lanes::{Lane, analyse};
-use engine::script::native::{Program, Reason, compile};
+use engine::script::native::{Program, Reason, compile, compile_beginning};
 use engine::script::tree::Tree;
 use engine::script::{Failure, FailureKind, ScriptKind};
 use moka::policy::EvictionPolicy;
@@ -94,7 +95,7 @@ impl Learning {
 /// The record of a run in the native lane; none when the script is to go to a worker.
 pub(super) fn run(job: &Job, index: usize) -> Option<RunRecord> {
     let (script, facts) = job.script(index)?;
-    if facts.names_http || !facts.secrets.is_empty() {
+    if !facts.secrets.is_empty() {
         return None;
     }
     let Some(known) = known(job, index) else {
@@ -187,10 +188,10 @@ fn compile_with_criteria(job: &Job, index: usize) -> Option<Known> {
         trees.insert(*at, learning.tree(facts)?);
     }
     let criteria = Criteria { job, trees, done: RefCell::default() };
-    let program = match sees_criteria(script.kind) {
-        true => compile(&tree, script.kind, &|name| criteria.program(name)),
-        false => compile(&tree, script.kind, &|_| None),
-    };
+    let by_name = |name: &str| sees_criteria(script.kind).then(|| criteria.program(name)).flatten();
+    // A script that may call out is asked for its answer up to there; all others are native as a whole or not at all.
+    let compile = if facts.names_http { compile_beginning } else { compile };
+    let program = compile(&tree, script.kind, &by_name);
     for (at, _) in criteria.done.borrow().iter().filter(|(_, program)| program.is_some()) {
         claims.extend(criteria.trees.get(at).map(|tree| analyse(tree, &|_| true).claims).into_iter().flatten());
     }

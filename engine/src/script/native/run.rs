@@ -295,6 +295,7 @@ impl<'a> Run<'a, '_> {
                 self.builtin(*found, &args)
             }
             Node::Date(time) => self.date(time.as_deref()),
+            Node::Beyond => bail("an expression outside the native subset"),
         }
     }
 
