@@ -32,7 +32,7 @@ use crate::{
     world::{ALWAYS, DEFAULT_SITE, World},
 };
 use slow::SlowServer;
-use steady::Steady;
+use steady::{Measured, Steady};
 
 /// Runs the bench.
 pub fn run(args: &Args, report: &mut Report) -> Result<()> {
@@ -81,6 +81,8 @@ fn print(rounds: &[Round], report: &mut Report) {
     }
     let ratio = middle(&|round| round.storm[1] / round.alone[1]);
     report.add("authorize/storm", "p99-ratio", ratio, "x");
+    let refused: f64 = rounds.iter().map(|round| round.refused).sum();
+    report.add("authorize/storm", "refused", refused, "");
     report.add("storm", "per_second", middle(&|round| round.users / round.took.as_secs_f64()), "/s");
     report.add("storm", "all-in", middle(&|round| round.took.as_secs_f64()), "s");
     report.add("storm", "p50", middle(&|round| round.each[0]), "ms");
@@ -89,6 +91,7 @@ fn print(rounds: &[Round], report: &mut Report) {
     let lost: f64 = rounds.iter().map(|round| round.without_answer).sum();
     report.add("storm", "no-answer", lost, "");
     report.verdict(format!("p99 in the storm is at most 2 x that alone: {ratio:.2} x"), ratio <= 2.0);
+    report.verdict("no authorization was refused".to_owned(), refused == 0.0);
     report.verdict("every script of the storm got its answer".to_owned(), lost == 0.0);
 }
 
@@ -103,6 +106,8 @@ struct Plan {
 struct Round {
     alone: [f64; 3],
     storm: [f64; 3],
+    /// Authorizations that failed.
+    refused: f64,
     each: [f64; 3],
     users: f64,
     took: Duration,
@@ -135,10 +140,12 @@ fn one_round(
     let storm = storm?;
     // What the storm left behind, such as workers that linger, is not the machine alone.
     std::thread::sleep(CALM);
-    alone.extend(for_a_while()?);
+    let Measured { samples, refused } = for_a_while()?;
+    alone.samples.extend(samples);
     Ok(Round {
-        alone: three(alone),
-        storm: three(in_storm),
+        refused: (alone.refused + in_storm.refused + refused) as f64,
+        alone: three(alone.samples),
+        storm: three(in_storm.samples),
         users: storm.each.len() as f64,
         each: three(storm.each),
         took: storm.took,

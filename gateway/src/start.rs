@@ -3,6 +3,7 @@
 use std::{fs::DirBuilder, io, net::SocketAddr, os::unix::fs::DirBuilderExt as _, path::Path, sync::Arc};
 
 use protocol::{
+    carrier::SharedCarrier,
     exporter,
     quic::{GATEWAY_ALPN, Limits, Listener, QuicError},
     tls::{ClientCertificates, TlsError, server_config},
@@ -105,6 +106,12 @@ impl Running {
     pub async fn ready(&self) {
         // The sender lives as long as the gateway.
         let _ = self.gateway.config.applied().wait_for(Option::is_some).await;
+    }
+
+    /// Serves a client on a connection that somebody else accepted; ends with it. Who may connect from where, and how many, is
+    /// for whoever accepts to see to; everything else is as on the gateway's own port.
+    pub fn serve(&self, carrier: SharedCarrier) -> impl Future<Output = ()> + Send + use<> {
+        serve::serve_carrier(self.gateway.clone(), carrier)
     }
 
     /// Ends all sessions and stops; ends when everything is down and written.

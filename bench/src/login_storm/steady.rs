@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use protocol::quic::Dialer;
 use tokio::task::JoinSet;
 
@@ -38,7 +38,7 @@ impl Steady {
     }
 
     /// Asks until told that it is over; every answer is waited for.
-    pub(super) async fn measure(self: Arc<Self>, over: Arc<AtomicBool>) -> Result<Vec<Duration>> {
+    pub(super) async fn measure(self: Arc<Self>, over: Arc<AtomicBool>) -> Result<Measured> {
         let started = Instant::now();
         let mut asked = JoinSet::new();
         for (number, session) in self.sessions.iter().cycle().enumerate() {
@@ -48,14 +48,24 @@ impl Steady {
                 break;
             }
             let session = session.clone();
-            asked.spawn(async move { session.authorize().await.map(|_| due.elapsed()) });
+            asked.spawn(async move { (session.authorize().await.is_ok(), due.elapsed()) });
         }
-        let mut samples = Vec::new();
+        let mut measured = Measured::default();
         while let Some(answered) = asked.join_next().await {
-            samples.push(answered?.context("an authorization beside the storm failed")?);
+            let (granted, took) = answered?;
+            measured.refused += u64::from(!granted);
+            measured.samples.push(took);
         }
-        Ok(samples)
+        Ok(measured)
     }
+}
+
+/// What came of asking.
+#[derive(Default)]
+pub(super) struct Measured {
+    /// How long each took, the refused ones too.
+    pub(super) samples: Vec<Duration>,
+    pub(super) refused: u64,
 }
 
 pub(super) fn user(client: u32) -> String {
