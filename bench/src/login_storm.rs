@@ -257,7 +257,8 @@ async fn configure(world: &World, server: &SlowServer, users: u32, report: &Repo
     let with_a_loop = "var tags = claims.user.tags || []; \
         for (var i = 0; i < tags.length; i++) { if (tags[i] === 'team-0') { return true; } } return false;";
     policy("policy with a loop".to_owned(), with_a_loop.to_owned(), "loop access").await?;
-    let staff = "var scripted = claims.user.agScripted; return !!scripted.groups && scripted.groups.indexOf('staff') >= 0;";
+    let staff =
+        "var scripted = claims.user.agScripted; return !!scripted.groups && scripted.groups.indexOf('staff') >= 0;";
     policy("staff".to_owned(), staff.to_owned(), STAFF_ACCESS).await?;
     attach_script(world, server).await?;
     report.progress(&format!("making {users} users"));

@@ -167,7 +167,10 @@ impl Gate {
                 return Ok(now);
             }
             if sent.elapsed() > LONGEST {
-                bail!("after {} s {open} flows are not cut, {evaluated} of {wanted} evaluations done", LONGEST.as_secs());
+                bail!(
+                    "after {} s {open} flows are not cut, {evaluated} of {wanted} evaluations done",
+                    LONGEST.as_secs()
+                );
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -229,7 +232,8 @@ impl Gate {
         stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n").await?;
         let mut text = String::new();
         stream.read_to_string(&mut text).await?;
-        let line = text.lines().find_map(|line| line.strip_prefix(COUNTER)).context("the gateway counts no conditions")?;
+        let line =
+            text.lines().find_map(|line| line.strip_prefix(COUNTER)).context("the gateway counts no conditions")?;
         Ok(line.trim().parse()?)
     }
 }

@@ -151,11 +151,12 @@ fn hasher() -> Result<Argon2<'static>, PasswordError> {
 /// Longest accepted password.
 pub const MAX_PASSWORD_BYTES: usize = 1024;
 
-/// How many may wait for their turn.
-const WAITING: usize = 64;
+/// How many may wait for their turn: as many as are checked well before a client gives up. Who is turned away comes back with a
+/// new connection, which costs more than waiting.
+const WAITING: usize = 256;
 
 /// A full queue is worked off in about this time.
-const RETRY_AFTER: Duration = Duration::from_secs(2);
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The lowest priority there is: a core that others want is theirs but for a small share.
 const NICE: i32 = 19;

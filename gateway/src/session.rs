@@ -5,6 +5,7 @@
 
 mod details;
 mod effects;
+mod evaluate;
 mod facts;
 mod instantiate;
 mod revoke;
@@ -27,6 +28,7 @@ use engine::{
     session::{Denial, Effect, EndReason, FlowId, Hold, Limits, Moment, Permit, Session},
 };
 use protocol::{carrier::SharedCarrier, message::ControlDown};
+use sandbox::Urgency;
 use serde_json::Value;
 use time::OffsetDateTime;
 use tokio::sync::{Notify, mpsc, watch};
@@ -77,6 +79,8 @@ struct Inner {
     condemned: Option<Condemned>,
     /// Conditions the user was told are false.
     told_false: BTreeSet<ConditionId>,
+    /// How urgent the conditions are that are asked next.
+    urgency: Urgency,
 }
 
 /// A flow as its session reaches it.
@@ -128,6 +132,7 @@ impl LiveSession {
             instantiation: Instantiation::default(),
             condemned: None,
             told_false: BTreeSet::new(),
+            urgency: Urgency::Now,
         };
         let name = inner.tokens.name().clone();
         Arc::new(Self {

@@ -29,6 +29,7 @@ use crate::{
     seal::SealingKey,
     serve,
     settings::GatewayConfig,
+    wave::Waves,
 };
 
 /// Errors from starting a gateway.
@@ -203,6 +204,7 @@ fn assemble(
         registry: Registry::new(config.limits.sessions),
         contact: Contact::new(cache.load_heard(), clock.now()),
         scripts: Scripts::new(sandbox),
+        waves: Waves::default(),
         names: Arc::new(Names::new(clock, config.hosts_file)),
         dialer: Dialer::new(config.dial_allow, config.limits.connect),
         audit: Audit::open(config.data_dir.join("audit.jsonl"), writer, config.limits.audit_bytes)?,
@@ -244,6 +246,7 @@ fn spawn_all(
     tasks.spawn(follow::follow(gateway.clone(), identity, stopping.clone()));
     tasks.spawn(cache.keep(gateway.clone(), stopping.clone()));
     tasks.spawn(gateway.clone().keep_house(stopping.clone()));
+    tasks.spawn(gateway.clone().follow_waves(stopping.clone()));
     tasks.spawn(gateway.clone().follow_names(stopping));
     (stop, tasks)
 }

@@ -102,11 +102,6 @@ impl Fact {
         self.blocked.store(team, Ordering::Release);
     }
 
-    /// Nobody is blocked.
-    pub(super) fn block_nobody(&self) {
-        self.block(NONE);
-    }
-
     /// How often it was asked.
     pub(super) fn asked(&self) -> u64 {
         self.asked.load(Ordering::Acquire)

@@ -6,24 +6,26 @@ use engine::{
     id::ConditionId,
     object::{Condition, Logic, RemedyAsk},
     rules::{Protocol, Target},
-    script::{FailureKind, ScriptKind},
-    session::{Answer, Denial, Effect, EndReason, FlowId, RunId},
+    script::FailureKind,
+    session::{Answer, Denial, Effect, EndReason, FlowId},
 };
 use protocol::message::{ControlDown, Refusal, Remedies, RemedyKind, RemedyOffer, close_code};
+use sandbox::Urgency;
 use serde_json::{Map, Value};
 
 use super::{FlowEvent, Inner, LiveSession};
 use crate::{
     audit::{Daemon, Weight},
     dial::DialError,
-    scripts::{condition_answer, failure, script},
+    scripts::{condition_answer, failure},
 };
 
 impl LiveSession {
     pub(super) fn carry_out(self: &Arc<Self>, inner: &mut Inner, effects: Vec<Effect>) {
+        let mut asked = Vec::new();
         for effect in effects {
             match effect {
-                Effect::Evaluate { condition, run } => self.evaluate(inner, condition, run),
+                Effect::Evaluate { condition, run } => asked.push((condition, run)),
                 Effect::Allow(flow, permit) => {
                     self.note_access(inner, flow, "allow", Some(permit.rule()), None);
                     say(inner, flow, FlowEvent::Allow(permit));
@@ -57,6 +59,7 @@ impl LiveSession {
                 Effect::End(reason) => self.carry_out_end(inner, &reason),
             }
         }
+        self.evaluate(inner, asked);
     }
 
     /// Records that a permitted host was not reached.
@@ -86,23 +89,12 @@ impl LiveSession {
         self.gateway.reports.ended(self.id);
     }
 
-    /// Asks a condition; the answer comes back under the same run and is ignored when it was overtaken.
-    fn evaluate(self: &Arc<Self>, inner: &Inner, condition: ConditionId, run: RunId) {
-        let session = self.clone();
-        let claims = inner.claims.clone();
-        tokio::spawn(async move {
-            let answer = session.ask(condition, claims).await;
-            session.act(|inner, now| ((), inner.session.handle_answer(condition, run, answer, now)));
-            session.retime();
-        });
-    }
-
-    async fn ask(&self, condition: ConditionId, claims: Arc<Value>) -> Answer {
+    pub(super) async fn ask(&self, condition: ConditionId, claims: Arc<Value>, urgency: Urgency) -> Answer {
         let missing = || failure(FailureKind::Crash, "", "the condition is not configured");
         let config = self.gateway.config.current().ok_or_else(missing)?;
+        let script = config.definitions.condition_script(condition).ok_or_else(missing)?;
         let condition = config.definitions.condition(condition).ok_or_else(missing)?;
-        let script = script(&condition.name, ScriptKind::Condition, &condition.expression);
-        let record = self.run(&config.definitions, vec![script], claims).await.pop();
+        let record = self.run(&config.definitions, vec![script.clone()], claims, urgency).await.pop();
         let answer = condition_answer(&condition.name, record);
         if let Err(failure) = &answer {
             let mut members = Map::new();

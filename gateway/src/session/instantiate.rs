@@ -16,6 +16,7 @@ use engine::{
     session::{ConditionFacts, Effect, Moment},
 };
 use protocol::message::ControlDown;
+use sandbox::Urgency;
 use serde_json::{Map, Value};
 use tokio::task::JoinHandle;
 
@@ -56,6 +57,10 @@ struct Answers {
 impl LiveSession {
     /// Asks scripts and names and builds the rules; the handle ends when the rules stand.
     pub(crate) fn instantiate(self: &Arc<Self>) -> Option<JoinHandle<()>> {
+        self.instantiate_as(Urgency::Now)
+    }
+
+    fn instantiate_as(self: &Arc<Self>, urgency: Urgency) -> Option<JoinHandle<()>> {
         let mut inner = self.lock();
         if !inner.is_live() {
             return None;
@@ -64,7 +69,7 @@ impl LiveSession {
             inner.instantiation.again = true;
             return None;
         }
-        Some(tokio::spawn(self.clone().run_instantiation()))
+        Some(tokio::spawn(self.clone().run_instantiation(urgency)))
     }
 
     /// Newer tokens: what they no longer grant ends at once, the rest is asked anew.
@@ -86,9 +91,21 @@ impl LiveSession {
     }
 
     /// Looks at scripts, names and conditions again with the claims at hand.
-    pub(crate) fn reevaluate(self: &Arc<Self>) {
-        self.act(|inner, now| ((), inner.session.reevaluate(now)));
-        drop(self.instantiate());
+    pub(crate) fn reevaluate(self: &Arc<Self>, urgency: Urgency) {
+        let asks = self.act(|inner, now| {
+            if !inner.is_live() {
+                return (false, Vec::new());
+            }
+            let Instantiation { running, built, .. } = inner.instantiation;
+            // Rules that were built from the configuration alone would only be built again as they are.
+            let asks = running || !built || !inner.used.scripts.is_empty() || !inner.used.names.is_empty();
+            let effects = inner.session.reevaluate(now);
+            inner.urgency = if effects.is_empty() { Urgency::Now } else { urgency };
+            (asks, effects)
+        });
+        if asks {
+            drop(self.instantiate_as(urgency));
+        }
     }
 
     /// An edit: what it takes away ends now. True when scripts or names have to be asked because of it.
@@ -125,7 +142,7 @@ impl LiveSession {
         names.iter().any(|(name, addresses)| inner.names.get(name).is_some_and(|held| held != addresses))
     }
 
-    async fn run_instantiation(self: Arc<Self>) {
+    async fn run_instantiation(self: Arc<Self>, mut urgency: Urgency) {
         loop {
             let (claims, granted) = {
                 let mut inner = self.lock();
@@ -134,9 +151,11 @@ impl LiveSession {
             };
             let Some(config) = self.gateway.config.current() else { return };
             let held = config.definitions.entitlements(&granted);
-            let answers = self.answers(&config.definitions, &held, claims).await;
+            let answers = self.answers(&config.definitions, &held, (claims, urgency)).await;
             let done = self.act(|inner, now| {
                 if inner.instantiation.again && inner.is_live() {
+                    // What overtook it may be something somebody waits for.
+                    urgency = Urgency::Now;
                     return (false, Vec::new());
                 }
                 inner.instantiation.running = false;
@@ -152,14 +171,19 @@ impl LiveSession {
         }
     }
 
-    async fn answers(&self, definitions: &Definitions, held: &[Arc<Entitlement>], claims: Arc<Value>) -> Answers {
+    async fn answers(
+        &self,
+        definitions: &Definitions,
+        held: &[Arc<Entitlement>],
+        (claims, urgency): (Arc<Value>, Urgency),
+    ) -> Answers {
         let entitlements = || held.iter().map(AsRef::as_ref);
         let needed = rules::scripts_needed(entitlements());
         let scripts = needed.into_iter().filter_map(|(name, kind)| {
             let found = definitions.script(&name).filter(|found| found.script_type == type_of(kind))?;
             Some(script(&name, kind, &found.expression))
         });
-        let scripts = lists(self.run(definitions, scripts.collect(), claims).await);
+        let scripts = lists(self.run(definitions, scripts.collect(), claims, urgency).await);
         let (names, unresolved) = self.gateway.names.resolve_all(rules::names_needed(entitlements(), &scripts)).await;
         Answers { scripts, names, unresolved }
     }

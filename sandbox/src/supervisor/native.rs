@@ -140,7 +140,8 @@ pub(super) async fn run_only(job: &Job, index: usize) -> RunRecord {
 
 fn evaluate(job: &Job, script: &Script, known: &Known, program: &Program) -> Option<RunRecord> {
     let started = Instant::now();
-    let value = program.run(&job.batch.claims, job.now_ms()).ok()?;
+    let cache = job.state.cache(job.batch.purpose);
+    let value = program.run_beside(&job.batch.claims, job.now_ms(), &|key| cache.find(key)).ok()?;
     Some(RunRecord {
         script: Arc::clone(&script.name),
         result: Ok(value),

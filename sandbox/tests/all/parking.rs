@@ -155,6 +155,37 @@ async fn who_is_answered_before_the_call_waits_for_nobody() {
 }
 
 #[tokio::test]
+async fn what_is_cached_is_answered_without_a_worker() {
+    let gate = Gate::new();
+    gate.open();
+    let sandbox = behind(&gate, |_| {}).await;
+    let script = policy(
+        "var kept = cache.getIfPresent('kept ' + claims.user.username);\n\
+         if (kept === null) {\n\
+           kept = [httpGet('http://slow.test/').data, 'it', ['\u{e4}', 1.5, true, null]];\n\
+           cache.put('kept ' + claims.user.username, kept, 60);\n\
+         }\n\
+         return kept.indexOf('yes') === 0 && kept[2][1] === 1.5 && kept[2][0] === '\u{e4}' && kept[2].length === 4;",
+    );
+    sandbox.admit(script.clone()).await.unwrap();
+    for (native, calls) in [(false, 1), (true, 1)] {
+        let record = sandbox.evaluate(batch(vec![script.clone()])).await.remove(0);
+        let is_native = record.lane == Lane::Native;
+        assert_eq!((record.result, is_native, gate.arrived()), (Ok(json!(true)), native, calls));
+    }
+    let object = policy(
+        "if (cache.getIfPresent('object') === null) { cache.put('object', { b: 1, a: 2 }, 60); httpGet('http://slow.test/'); }\n\
+         return Object.keys(cache.getIfPresent('object')).length === 2;",
+    );
+    sandbox.admit(object.clone()).await.unwrap();
+    for _ in 0..2 {
+        let record = sandbox.evaluate(batch(vec![object.clone()])).await.remove(0);
+        assert_eq!((record.result, record.lane == Lane::Native), (Ok(json!(true)), false));
+    }
+    sandbox.stop().await;
+}
+
+#[tokio::test]
 async fn who_does_not_say_that_it_waits_takes_what_is_free() {
     let gate = Gate::new();
     let sandbox = behind(&gate, |config| config.parked = 1).await;

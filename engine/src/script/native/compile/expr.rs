@@ -214,6 +214,10 @@ impl<'a> Compiler<'a> {
                 None => self.call_global(name, args, span),
             },
             ExprKind::Member { object, name, optional } => match self.global(object) {
+                Some("cache") if self.beyond == Beyond::Left && name.as_ref() == "getIfPresent" => match args {
+                    [Item::One(key)] => Ok(Node::Cached(Box::new(self.expr(key)?))),
+                    _ => refuse(Some(span), "calls a built-in outside the native subset"),
+                },
                 Some(global) => self.call_static(Static::method(global, name), args, span),
                 None => {
                     if !methods::is_known(name) {
