@@ -56,6 +56,8 @@ pub(crate) struct LiveSession {
     control: mpsc::Sender<ControlDown>,
     /// Wakes whoever sleeps until the session has work.
     retime: Notify,
+    /// Wakes an instantiation in the background that somebody waits for now.
+    hurry: Notify,
     over: watch::Sender<bool>,
     /// How many flows there are, to be read without the lock.
     flow_count: AtomicUsize,
@@ -144,6 +146,7 @@ impl LiveSession {
             connected,
             control,
             retime: Notify::new(),
+            hurry: Notify::new(),
             over: watch::Sender::new(false),
             flow_count: AtomicUsize::new(0),
             inner: Mutex::new(inner),

@@ -92,3 +92,25 @@ impl Gateway {
 
 /// Names that wait; more of them mean everybody.
 const MAX_ENDINGS: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_wait_are_few() {
+        let waves = Waves::default();
+        let add = |name: &str| waves.add(format!("CN={name},OU=local").parse().unwrap());
+        add("ana");
+        add("ana");
+        add("ben");
+        let waiting = waves.take();
+        assert_eq!((waiting.endings.len(), waiting.everybody), (2, false));
+        for number in 0..=MAX_ENDINGS + 1 {
+            add(&number.to_string());
+        }
+        let waiting = waves.take();
+        assert_eq!((waiting.endings.len(), waiting.everybody), (0, true));
+        assert!(waves.take().endings.is_empty());
+    }
+}

@@ -67,6 +67,9 @@ impl LiveSession {
         }
         if std::mem::replace(&mut inner.instantiation.running, true) {
             inner.instantiation.again = true;
+            if urgency == Urgency::Now {
+                self.hurry.notify_one();
+            }
             return None;
         }
         Some(tokio::spawn(self.clone().run_instantiation(urgency)))
@@ -151,11 +154,16 @@ impl LiveSession {
             };
             let Some(config) = self.gateway.config.current() else { return };
             let held = config.definitions.entitlements(&granted);
-            let answers = self.answers(&config.definitions, &held, (claims, urgency)).await;
+            let answers = tokio::select! {
+                answers = self.answers(&config.definitions, &held, (claims, urgency)) => answers,
+                // What stands in the background must not keep newer tokens waiting.
+                () = self.hurry.notified(), if urgency == Urgency::Background => {
+                    urgency = Urgency::Now;
+                    continue;
+                }
+            };
             let done = self.act(|inner, now| {
                 if inner.instantiation.again && inner.is_live() {
-                    // What overtook it may be something somebody waits for.
-                    urgency = Urgency::Now;
                     return (false, Vec::new());
                 }
                 inner.instantiation.running = false;
