@@ -167,6 +167,9 @@ async fn run_alone(job: &Job, index: usize) -> RunRecord {
         if place.is_none() {
             return overloaded(job, index);
         }
+        if let Some(record) = native::run_after_wait(job, index) {
+            return record;
+        }
     }
     let Some(slot) = pool.slot().await else { return overloaded(job, index) };
     let mut session = Session::new(job, slot);
