@@ -28,6 +28,11 @@ impl Admin {
         Ok(admin)
     }
 
+    /// Reads something.
+    pub async fn get(&self, path: &str) -> Result<Value> {
+        self.call(Method::GET, path, None).await
+    }
+
     /// Creates something.
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value> {
         self.call(Method::POST, path, Some(body)).await

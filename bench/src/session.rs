@@ -1,6 +1,6 @@
 //! A client session at the level of the wire, so that what is measured is the server.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{fmt, net::SocketAddr, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -10,7 +10,7 @@ use protocol::{
     frame::{MAX_TOKENS_MESSAGE, read_frame, write_frame},
     message::{
         Answer, Authenticate, Authenticated, Authorized, ControlDown, ControlUp, ControllerRequest, FlowAnswer,
-        GatewayRequest, Present, Renewed, SiteGrant, TargetHost, Transport,
+        GatewayRequest, Present, Refusal, Renewed, SiteGrant, TargetHost, Transport,
     },
     quic::{CONTROLLER_ALPN, Dialer, GATEWAY_ALPN, Limits},
     tls::{self, AuthorityPin, CONTROLLER_NAME, Identity},
@@ -28,6 +28,18 @@ pub struct Door {
     /// The collective's authority.
     pub pin: AuthorityPin,
 }
+
+/// What the controller said no with.
+#[derive(Debug)]
+pub struct Refused(pub Refusal);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "controller refused: {} ({})", self.0.code, self.0.message)
+    }
+}
+
+impl std::error::Error for Refused {}
 
 /// A signed-in session with its connection to the controller.
 pub struct Session {
@@ -135,7 +147,7 @@ async fn ask<T: DeserializeOwned>(carrier: &SharedCarrier, request: &ControllerR
     stream.send.finish();
     match read_frame::<Answer<T>, _>(&mut stream.receive, MAX_TOKENS_MESSAGE).await? {
         Answer::Ok(answer) => Ok(answer),
-        Answer::Refused(refusal) => bail!("controller refused: {} ({})", refusal.code, refusal.message),
+        Answer::Refused(refusal) => Err(Refused(refusal).into()),
     }
 }
 

@@ -48,6 +48,8 @@ impl World {
                 "127.0.0.1:0".as_ref(),
                 "--admin-listen".as_ref(),
                 "127.0.0.1:0".as_ref(),
+                "--script-network".as_ref(),
+                "127.0.0.0/8".as_ref(),
                 "--admin-password-file".as_ref(),
                 password.as_os_str(),
                 "--ready-file".as_ref(),

@@ -1,8 +1,9 @@
 //! Passwords: Argon2id with 19 MiB, two passes, one lane ([RFC 9106](https://www.rfc-editor.org/rfc/rfc9106), and the
 //! OWASP password storage cheat sheet for the numbers).
 //!
-//! A hash costs tens of milliseconds of one core. At most as many run at once as there are cores, on threads that may
-//! block; a bounded number wait; whoever comes after them is told to come back.
+//! A hash costs tens of milliseconds of one core. At most as many run at once as there are cores, on threads of their own
+//! with low priority, so that a storm of sign-ins takes only what those who are signed in leave; a bounded number wait;
+//! whoever comes after them is told to come back.
 
 use std::{sync::Arc, thread, time::Duration};
 
@@ -11,7 +12,7 @@ use argon2::{
     password_hash::{Error as HashError, phc::PasswordHash},
 };
 use ring::rand::{SecureRandom, SystemRandom};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use zeroize::Zeroizing;
 
 /// Errors from hashing or checking a password.
@@ -116,12 +117,23 @@ impl Passwords {
         let turn = self.running.clone().acquire_owned().await.map_err(|_| PasswordError::Hash)?;
         // The permits go along, because a thread that hashes cannot be stopped when nobody waits for it any more.
         let permits: (OwnedSemaphorePermit, OwnedSemaphorePermit) = (place, turn);
-        let task = tokio::task::spawn_blocking(move || {
+        let (answer, answered) = oneshot::channel();
+        let thread = thread::Builder::new().name("password".to_owned()).spawn(move || {
+            step_back();
             let result = work(&password);
             drop(permits);
-            result
+            // Whoever asked may have gone.
+            let _ = answer.send(result);
         });
-        task.await.map_err(|_| PasswordError::Hash)?
+        thread.map_err(|_| PasswordError::Busy { retry_after: RETRY_AFTER })?;
+        answered.await.map_err(|_| PasswordError::Hash)?
+    }
+}
+
+/// Lowers the priority of this thread, for good: that is why it serves for one hash only.
+fn step_back() {
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::debug!(%error, "Password is checked at ordinary priority");
     }
 }
 
@@ -139,11 +151,15 @@ fn hasher() -> Result<Argon2<'static>, PasswordError> {
 /// Longest accepted password.
 pub const MAX_PASSWORD_BYTES: usize = 1024;
 
-/// How many may wait for their turn.
-const WAITING: usize = 64;
+/// How many may wait for their turn: as many as are checked well before a client gives up. Who is turned away comes back with a
+/// new connection, which costs more than waiting.
+const WAITING: usize = 256;
 
 /// A full queue is worked off in about this time.
-const RETRY_AFTER: Duration = Duration::from_secs(2);
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// The lowest priority there is: a core that others want is theirs but for a small share.
+const NICE: i32 = 19;
 
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;

@@ -20,6 +20,7 @@ use crate::{
     scripts::Scripts,
     session::LiveSession,
     settings::GatewayLimits,
+    wave::Waves,
 };
 
 /// Everything a session needs; always behind an `Arc`.
@@ -30,6 +31,7 @@ pub(crate) struct Gateway {
     pub(crate) registry: Registry,
     pub(crate) contact: Contact,
     pub(crate) scripts: Scripts,
+    pub(crate) waves: Waves,
     pub(crate) names: Arc<Names>,
     /// Turns of sessions whose names moved, so that a name of thousands is no rush on the sandbox.
     pub(crate) moved_turns: Semaphore,
@@ -154,11 +156,7 @@ impl Gateway {
         let touched = self.config.change(change)?;
         self.touch(&touched).await;
         for ending in reevaluate {
-            let reevaluate = |session: &Arc<LiveSession>| {
-                session.reevaluate();
-                false
-            };
-            self.registry.matching(&ending).visit(reevaluate).await;
+            self.reevaluate(ending).await;
         }
         Ok(seq)
     }

@@ -36,6 +36,7 @@ mod serve;
 mod session;
 mod settings;
 mod start;
+mod wave;
 
 pub use audit::AuditFileError;
 pub use identity::IdentityError;

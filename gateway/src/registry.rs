@@ -71,6 +71,23 @@ impl Sweep {
         self.0
     }
 
+    /// How many.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Those whose names end in one of these ways.
+    pub(crate) fn among(mut self, endings: &[DnEnding]) -> Self {
+        self.0.retain(|session| endings.iter().any(|ending| ending.matches(session.name())));
+        self
+    }
+
+    /// Those with flows first.
+    pub(crate) fn busy_first(self) -> impl Iterator<Item = Arc<LiveSession>> {
+        let (busy, idle): (Vec<_>, Vec<_>) = self.0.into_iter().partition(|session| session.has_flows());
+        busy.into_iter().chain(idle)
+    }
+
     /// Visits those with flows first, and lets what that started run before it goes on: a cut must not wait for the idle
     /// ones. The answer holds the sessions for which `visit` said yes.
     pub(crate) async fn visit(self, mut visit: impl FnMut(&Arc<LiveSession>) -> bool) -> Vec<Arc<LiveSession>> {
@@ -87,4 +104,4 @@ impl Sweep {
 }
 
 /// Sessions visited without a break; some tens of microseconds.
-const AT_ONCE: usize = 64;
+pub(crate) const AT_ONCE: usize = 64;

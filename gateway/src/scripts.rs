@@ -1,6 +1,12 @@
 //! Scripts on a gateway: conditions and entitlement scripts, run by the sandbox, with an answer in every case.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use engine::{
     claims::Reads,
@@ -8,9 +14,9 @@ use engine::{
     script::{Failure, FailureKind, ScriptKind},
     session::Answered,
 };
-use sandbox::{Batch, RunRecord, Sandbox, SandboxMetrics, Script};
+use sandbox::{Batch, RunRecord, Sandbox, SandboxMetrics, Script, Urgency};
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::metrics::Timing;
 
@@ -20,6 +26,7 @@ pub(crate) struct Scripts {
     turns: Semaphore,
     /// Turns of batches that may call out, so that slow servers hold up only those who ask them.
     calling_turns: Semaphore,
+    crowd: Arc<Crowd>,
     pub(crate) conditions: Timing,
     pub(crate) entitlement_scripts: Timing,
 }
@@ -30,8 +37,22 @@ impl Scripts {
             sandbox,
             turns: Semaphore::new(MAX_BATCHES),
             calling_turns: Semaphore::new(MAX_CALLING_BATCHES),
+            crowd: Arc::default(),
             conditions: Timing::default(),
             entitlement_scripts: Timing::default(),
+        }
+    }
+
+    /// Counts a session that begins to ask its conditions, until this is dropped.
+    pub(crate) fn asking(&self) -> Asking {
+        self.crowd.count.fetch_add(1, Ordering::AcqRel);
+        Asking(self.crowd.clone())
+    }
+
+    /// Waits until so few sessions begin to ask that whoever comes now hardly waits. For one task at a time.
+    pub(crate) async fn room(&self) {
+        while self.crowd.count.load(Ordering::Acquire) >= CROWD {
+            self.crowd.fewer.notified().await;
         }
     }
 
@@ -39,7 +60,11 @@ impl Scripts {
     pub(crate) async fn run(&self, batch: Batch) -> Vec<RunRecord> {
         let calls = batch.scripts.iter().any(|script| script.source.contains(HTTP_FUNCTIONS));
         let turns = if calls { &self.calling_turns } else { &self.turns };
-        let _turn = turns.acquire().await;
+        let _turn = match batch.urgency {
+            Urgency::Now => Some(turns.acquire().await),
+            // The sandbox lets these wait by themselves, so that they are in nobody's way here.
+            Urgency::Background => None,
+        };
         let kinds: Vec<ScriptKind> = batch.scripts.iter().map(|script| script.kind).collect();
         let records = self.sandbox.evaluate(batch).await;
         for (kind, record) in kinds.into_iter().zip(&records) {
@@ -67,6 +92,24 @@ impl Scripts {
             | ScriptKind::PortOrType
             | ScriptKind::AppShortcut
             | ScriptKind::UserClaim => &self.entitlement_scripts,
+        }
+    }
+}
+
+/// Sessions that begin to ask their conditions; what waits for a worker is no longer among them.
+#[derive(Default)]
+struct Crowd {
+    count: AtomicUsize,
+    fewer: Notify,
+}
+
+/// One of the crowd.
+pub(crate) struct Asking(Arc<Crowd>);
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        if self.0.count.fetch_sub(1, Ordering::AcqRel) <= CROWD {
+            self.0.fewer.notify_one();
         }
     }
 }
@@ -130,6 +173,9 @@ fn strings(value: Value, script: &str) -> Result<Vec<String>, Failure> {
     let text = |item| if let Value::String(text) = item { Ok(text) } else { Err(wrong()) };
     items.into_iter().map(text).collect()
 }
+
+/// Sessions that a wave has asking at once: enough to keep all workers busy, and few enough for others to slip in between.
+const CROWD: usize = 64;
 
 /// What the names of all functions that call out begin with (D 7.2).
 const HTTP_FUNCTIONS: &str = "http";

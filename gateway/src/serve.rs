@@ -59,6 +59,12 @@ async fn serve_connection(gateway: Arc<Gateway>, incoming: Incoming) {
         Ok(Err(error)) => return tracing::debug!(%error, "Handshake failed"),
         Err(_) => return tracing::debug!("Handshake took too long"),
     };
+    serve_carrier(gateway, carrier).await;
+}
+
+/// Serves a client on its connection, whatever that runs over, until it ends.
+pub(crate) async fn serve_carrier(gateway: Arc<Gateway>, carrier: SharedCarrier) {
+    let limit = gateway.limits.handshake;
     let Peer::Session(session, certificate) = carrier.peer() else {
         return carrier.close(close_code::PROTOCOL, "the certificate names no session");
     };

@@ -5,6 +5,7 @@
 
 mod details;
 mod effects;
+mod evaluate;
 mod facts;
 mod instantiate;
 mod names;
@@ -29,6 +30,7 @@ use engine::{
     session::{Denial, Effect, EndReason, FlowId, Hold, Limits, Moment, Permit, Session},
 };
 use protocol::{carrier::SharedCarrier, message::ControlDown};
+use sandbox::Urgency;
 use serde_json::Value;
 use time::OffsetDateTime;
 use tokio::sync::{Notify, mpsc, watch};
@@ -56,6 +58,8 @@ pub(crate) struct LiveSession {
     control: mpsc::Sender<ControlDown>,
     /// Wakes whoever sleeps until the session has work.
     retime: Notify,
+    /// Wakes an instantiation in the background that somebody waits for now.
+    hurry: Notify,
     over: watch::Sender<bool>,
     /// False while rules are being built.
     settled: watch::Sender<bool>,
@@ -82,6 +86,8 @@ struct Inner {
     offers: Offers,
     /// Conditions the user was told are false.
     told_false: BTreeSet<ConditionId>,
+    /// How urgent the conditions are that are asked next.
+    urgency: Urgency,
 }
 
 /// A flow as its session reaches it.
@@ -134,6 +140,7 @@ impl LiveSession {
             moved: Moved::default(),
             offers: Offers::default(),
             told_false: BTreeSet::new(),
+            urgency: Urgency::Now,
         };
         let name = inner.tokens.name().clone();
         Arc::new(Self {
@@ -145,6 +152,7 @@ impl LiveSession {
             connected,
             control,
             retime: Notify::new(),
+            hurry: Notify::new(),
             over: watch::Sender::new(false),
             settled: watch::Sender::new(true),
             flow_count: AtomicUsize::new(0),

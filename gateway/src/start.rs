@@ -3,6 +3,7 @@
 use std::{fs::DirBuilder, io, net::SocketAddr, os::unix::fs::DirBuilderExt as _, path::Path, sync::Arc};
 
 use protocol::{
+    carrier::SharedCarrier,
     exporter,
     quic::{GATEWAY_ALPN, Limits, Listener, QuicError},
     tls::{ClientCertificates, TlsError, server_config},
@@ -32,6 +33,7 @@ use crate::{
     seal::SealingKey,
     serve,
     settings::GatewayConfig,
+    wave::Waves,
 };
 
 /// Errors from starting a gateway.
@@ -109,6 +111,12 @@ impl Running {
     pub async fn ready(&self) {
         // The sender lives as long as the gateway.
         let _ = self.gateway.config.applied().wait_for(Option::is_some).await;
+    }
+
+    /// Serves a client on a connection that somebody else accepted; ends with it. Who may connect from where, and how many, is
+    /// for whoever accepts to see to; everything else is as on the gateway's own port.
+    pub fn serve(&self, carrier: SharedCarrier) -> impl Future<Output = ()> + Send + use<> {
+        serve::serve_carrier(self.gateway.clone(), carrier)
     }
 
     /// Ends all sessions and stops; ends when everything is down and written.
@@ -200,6 +208,7 @@ fn assemble(
         registry: Registry::new(config.limits.sessions),
         contact: Contact::new(cache.load_heard(), clock.now()),
         scripts: Scripts::new(sandbox),
+        waves: Waves::default(),
         names: Arc::new(Names::new(clock, config.hosts_file)),
         moved_turns: Semaphore::new(MOVED_AT_ONCE),
         dialer: Dialer::new(config.dial_allow, config.limits.connect),
@@ -242,6 +251,7 @@ fn spawn_all(
     tasks.spawn(follow::follow(gateway.clone(), identity, stopping.clone()));
     tasks.spawn(cache.keep(gateway.clone(), stopping.clone()));
     tasks.spawn(gateway.clone().keep_house(stopping.clone()));
+    tasks.spawn(gateway.clone().follow_waves(stopping.clone()));
     tasks.spawn(gateway.clone().follow_names(stopping));
     (stop, tasks)
 }

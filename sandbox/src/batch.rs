@@ -41,12 +41,14 @@ pub struct Batch {
     pub subject: Arc<str>,
     /// Why it runs.
     pub purpose: Purpose,
+    /// Whether somebody waits for it.
+    pub urgency: Urgency,
     /// Where to run; [`LaneChoice::Auto`] unless an author compares lanes.
     pub lane: LaneChoice,
 }
 
 impl Batch {
-    /// A live batch without secrets, for nobody, in whichever lane.
+    /// A live batch without secrets, for nobody, in whichever lane, that somebody waits for.
     pub fn new(claims: Arc<Value>, now: OffsetDateTime, scripts: Vec<Script>, criteria: Arc<[Script]>) -> Self {
         Self {
             claims,
@@ -56,6 +58,7 @@ impl Batch {
             secrets: Secrets::default(),
             subject: "".into(),
             purpose: Purpose::Live,
+            urgency: Urgency::Now,
             lane: LaneChoice::Auto,
         }
     }
@@ -69,6 +72,17 @@ pub enum Purpose {
     Live,
     /// An author tries them out: they have a cache of their own, and failures count neither towards quarantine nor are they kept by it from running.
     Test,
+}
+
+/// How urgent a batch is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Urgency {
+    /// Somebody waits for the answers.
+    #[default]
+    Now,
+    /// One of very many that are asked anew: only so many of them stand in the queues that others hardly wait, and they may wait for as
+    /// long as it takes.
+    Background,
 }
 
 /// Which lane a batch may take.

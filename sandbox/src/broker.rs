@@ -60,7 +60,8 @@ pub struct BrokerConfig {
     pub trusted: Vec<CertificateDer<'static>>,
     /// Calls at once; default 256. Up to three times as many may wait.
     pub calls: usize,
-    /// Calls at once to one origin; default 32.
+    /// Calls at once to one origin; default 64, as many as the sandbox lets wait: a run that has its place must not spend the time of
+    /// its call in a queue.
     pub calls_per_origin: usize,
     /// Looks names up; default the system's resolver.
     pub lookup: Arc<dyn Lookup>,
@@ -73,7 +74,7 @@ impl Default for BrokerConfig {
             refuse_addresses: Vec::new(),
             trusted: Vec::new(),
             calls: 256,
-            calls_per_origin: 32,
+            calls_per_origin: 64,
             lookup: Arc::new(SystemLookup::new()),
         }
     }

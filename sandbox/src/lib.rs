@@ -20,7 +20,7 @@ mod supervisor;
 mod wire;
 mod worker;
 
-pub use batch::{Admission, Batch, LaneChoice, Purpose, RunRecord, Script};
+pub use batch::{Admission, Batch, LaneChoice, Purpose, RunRecord, Script, Urgency};
 pub use broker::{Broker, BrokerConfig, BrokerError, Lookup, LookupFuture, SystemLookup};
 pub use config::{QuarantineHook, SandboxConfig, WorkerCommand};
 pub use engine::script::lanes::Lane;

@@ -44,9 +44,12 @@ enum Task {
     },
     /// Builds and runs one benchmark in release mode.
     Bench {
-        /// Name of the benchmark: `cut`, `sandbox` or `signin`.
+        /// Name of the benchmark: `cut`, `login-storm`, `reeval`, `sandbox` or `signin`.
         name: String,
-        /// Seconds to measure each row of `sandbox` and `signin`.
+        /// Much less load for `login-storm` and `reeval`, to see that they work.
+        #[arg(long)]
+        quick: bool,
+        /// Seconds to measure each row of `sandbox` and `signin`, and before and after the storm of `login-storm`.
         #[arg(long)]
         seconds: Option<u64>,
         /// A table for people, or a JSON object per line for programs.
@@ -89,7 +92,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Demo { keep, output } => demo::run(demo::Options { keep, output }),
         Task::Test { long } => test::run(long),
-        Task::Bench { name, seconds, output } => bench::run(&name, seconds, output),
+        Task::Bench { name, quick, seconds, output } => bench::run(&bench::Options { name, quick, seconds, output }),
         Task::ServeHttp { services, facts } => serve::http(&services, &facts),
         Task::ServeDns { listen, names } => serve::dns(listen, &names),
         Task::Reap => reaper::reap(),

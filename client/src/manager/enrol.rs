@@ -22,7 +22,7 @@ impl Manager {
         };
         let outcome = self.session.prepare(&self.hub, offer).await;
         if let Some(refused) = outcome.as_ref().err().filter(|refused| ends_sign_in(refused)) {
-            self.ask_password(refused.message.clone());
+            self.ask_password(refused.message.clone(), None);
         }
         outcome
     }

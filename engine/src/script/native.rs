@@ -10,6 +10,7 @@
 //!
 //! INVARIANTS:
 //! - a function is never active twice, so every variable has one place in memory for the whole program;
+//! - what [`compile_beginning`] leaves out is bailed at before any part of it is evaluated;
 //! - functions are never values, so none is called when what is around it has ended;
 //! - steps, text made and depth are bounded, by bailing.
 
@@ -24,7 +25,7 @@ mod statics;
 mod texts;
 mod value;
 
-pub use compile::{Reason, compile};
+pub use compile::{Reason, compile, compile_beginning};
 pub use program::Program;
 pub use run::Bail;
 

@@ -9,6 +9,7 @@ use std::{
 use engine::{
     id::{ConditionId, EntitlementId, EntitlementScriptId, SiteId},
     object::{Condition, Entitlement, EntitlementScript, EntitlementScriptType, Site},
+    script::ScriptKind,
 };
 use ipnet::IpNet;
 use protocol::{
@@ -17,10 +18,12 @@ use protocol::{
     tls::trust_anchor_of_pem,
 };
 use rustls::pki_types::CertificateDer;
-use sandbox::{Origin, Secret, Secrets};
+use sandbox::{Origin, Script, Secret, Secrets};
 use serde_json::Value;
 use uuid::Uuid;
 use zeroize::Zeroizing;
+
+use crate::scripts::script;
 
 /// Configured objects by id; scripts by name, as entitlements refer to them.
 #[derive(Default, Clone)]
@@ -29,6 +32,8 @@ pub(crate) struct Definitions {
     shipped: BTreeMap<(ObjectKind, Uuid), Arc<ConfigObject>>,
     entitlements: BTreeMap<EntitlementId, Arc<Entitlement>>,
     conditions: BTreeMap<ConditionId, Arc<Condition>>,
+    /// The same as the sandbox takes them; it knows a text again by its place in memory.
+    condition_scripts: BTreeMap<ConditionId, Script>,
     scripts: BTreeMap<Uuid, Arc<EntitlementScript>>,
     scripts_by_name: BTreeMap<String, Arc<EntitlementScript>>,
     site: Option<Arc<Site>>,
@@ -72,6 +77,10 @@ impl Definitions {
 
     pub(crate) fn condition(&self, id: ConditionId) -> Option<&Arc<Condition>> {
         self.conditions.get(&id)
+    }
+
+    pub(crate) fn condition_script(&self, id: ConditionId) -> Option<&Script> {
+        self.condition_scripts.get(&id)
     }
 
     pub(crate) fn script(&self, name: &str) -> Option<&Arc<EntitlementScript>> {
@@ -125,7 +134,10 @@ impl Definitions {
         self.shipped.remove(&(kind, id));
         match kind {
             ObjectKind::Entitlement => drop(self.entitlements.remove(&EntitlementId::new(id))),
-            ObjectKind::Condition => drop(self.conditions.remove(&ConditionId::new(id))),
+            ObjectKind::Condition => {
+                self.conditions.remove(&ConditionId::new(id));
+                self.condition_scripts.remove(&ConditionId::new(id));
+            }
             ObjectKind::EntitlementScript => drop(self.scripts.remove(&id)),
             ObjectKind::Site => {
                 if self.site_id == Some(SiteId::new(id)) {
@@ -165,6 +177,8 @@ impl Definitions {
                 self.entitlements.insert(entitlement.id, Arc::new(entitlement));
             }
             Definition::Condition(condition) => {
+                let script = script(&condition.name, ScriptKind::Condition, &condition.expression);
+                self.condition_scripts.insert(condition.id, script);
                 self.conditions.insert(condition.id, Arc::new(condition));
             }
             Definition::EntitlementScript(script) => {

@@ -6,24 +6,26 @@ use engine::{
     id::ConditionId,
     object::{Condition, Logic, RemedyAsk},
     rules::{Protocol, Target},
-    script::{FailureKind, ScriptKind},
-    session::{Answer, Answered, Denial, Effect, EndReason, FlowId, RunId},
+    script::FailureKind,
+    session::{Answer, Answered, Denial, Effect, EndReason, FlowId},
 };
 use protocol::message::{ControlDown, Refusal, Remedies, RemedyKind, RemedyOffer, close_code};
+use sandbox::Urgency;
 use serde_json::{Map, Value};
 
 use super::{FlowEvent, Inner, LiveSession};
 use crate::{
     audit::{Daemon, Weight},
     dial::DialError,
-    scripts::{condition_answer, failure, script},
+    scripts::{condition_answer, failure},
 };
 
 impl LiveSession {
     pub(super) fn carry_out(self: &Arc<Self>, inner: &mut Inner, effects: Vec<Effect>) {
+        let mut asked = Vec::new();
         for effect in effects {
             match effect {
-                Effect::Evaluate { condition, run } => self.evaluate(inner, condition, run),
+                Effect::Evaluate { condition, run } => asked.push((condition, run)),
                 Effect::Allow(flow, permit) => {
                     self.note_access(inner, flow, "allow", Some(permit.rule()), None);
                     say(inner, flow, FlowEvent::Allow(permit));
@@ -60,6 +62,7 @@ impl LiveSession {
                 Effect::End(reason) => self.carry_out_end(inner, &reason),
             }
         }
+        self.evaluate(inner, asked);
     }
 
     /// Records that a permitted host was not reached.
@@ -89,25 +92,16 @@ impl LiveSession {
         self.gateway.reports.ended(self.id);
     }
 
-    /// Asks a condition; the answer comes back under the same run and is ignored when it was overtaken.
-    fn evaluate(self: &Arc<Self>, inner: &Inner, condition: ConditionId, run: RunId) {
-        let session = self.clone();
-        let claims = inner.claims.clone();
-        tokio::spawn(async move {
-            let answer = session.ask(condition, claims).await;
-            session.act(|inner, now| ((), inner.session.handle_answer(condition, run, answer, now)));
-            session.retime();
-        });
-    }
-
-    async fn ask(&self, condition: ConditionId, claims: Arc<Value>) -> Answered {
+    pub(super) async fn ask(&self, condition: ConditionId, claims: Arc<Value>, urgency: Urgency) -> Answered {
         let config = self.gateway.config.current();
-        let found = config.as_ref().and_then(|config| Some((config, config.definitions.condition(condition)?)));
-        let Some((config, condition)) = found else {
+        let found = config.as_ref().and_then(|config| {
+            let definitions = &config.definitions;
+            Some((definitions, definitions.condition(condition)?, definitions.condition_script(condition)?))
+        });
+        let Some((definitions, condition, script)) = found else {
             return Err(failure(FailureKind::Crash, "", "the condition is not configured")).into();
         };
-        let script = script(&condition.name, ScriptKind::Condition, &condition.expression);
-        let record = self.run(&config.definitions, vec![script], claims).await.pop();
+        let record = self.run(definitions, vec![script.clone()], claims, urgency).await.pop();
         let answered = condition_answer(&condition.name, record);
         if let Err(failure) = &answered.answer {
             let mut members = Map::new();

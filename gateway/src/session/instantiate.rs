@@ -17,6 +17,7 @@ use engine::{
     session::{ConditionFacts, Effect, Moment},
 };
 use protocol::message::ControlDown;
+use sandbox::Urgency;
 use serde_json::{Map, Value};
 
 use super::{Inner, LiveSession};
@@ -59,6 +60,10 @@ struct Answers {
 impl LiveSession {
     /// Asks scripts and names and builds the rules beside the traffic; [`Self::settled`] waits for it.
     pub(crate) fn instantiate(self: &Arc<Self>) {
+        self.instantiate_as(Urgency::Now);
+    }
+
+    fn instantiate_as(self: &Arc<Self>, urgency: Urgency) {
         let mut inner = self.lock();
         if !inner.is_live() {
             return;
@@ -67,10 +72,13 @@ impl LiveSession {
         inner.instantiation.promised = false;
         if std::mem::replace(&mut inner.instantiation.running, true) {
             inner.instantiation.again = true;
+            if urgency == Urgency::Now {
+                self.hurry.notify_one();
+            }
             return;
         }
         drop(inner);
-        tokio::spawn(Run { session: self.clone(), done: false }.finish());
+        tokio::spawn(Run { session: self.clone(), done: false }.finish(urgency));
     }
 
     /// Waits until no rules are being built.
@@ -108,9 +116,21 @@ impl LiveSession {
     }
 
     /// Looks at scripts, names and conditions again with the claims at hand.
-    pub(crate) fn reevaluate(self: &Arc<Self>) {
-        self.act(|inner, now| ((), inner.session.reevaluate(now)));
-        self.instantiate();
+    pub(crate) fn reevaluate(self: &Arc<Self>, urgency: Urgency) {
+        let asks = self.act(|inner, now| {
+            if !inner.is_live() {
+                return (false, Vec::new());
+            }
+            let Instantiation { running, built, .. } = inner.instantiation;
+            // Rules that were built from the configuration alone would only be built again as they are.
+            let asks = running || !built || !inner.used.scripts.is_empty() || !inner.used.names.is_empty();
+            let effects = inner.session.reevaluate(now);
+            inner.urgency = if effects.is_empty() { Urgency::Now } else { urgency };
+            (asks, effects)
+        });
+        if asks {
+            self.instantiate_as(urgency);
+        }
     }
 
     /// An edit: what it takes away ends now. True when scripts or names have to be asked because of it.
@@ -167,7 +187,7 @@ impl LiveSession {
     }
 
     /// One round of asking and building; false when it was overtaken.
-    async fn ask_and_build(self: &Arc<Self>) -> bool {
+    async fn ask_and_build(self: &Arc<Self>, urgency: Urgency) -> bool {
         let (claims, granted) = {
             let mut inner = self.lock();
             inner.instantiation.again = false;
@@ -178,7 +198,7 @@ impl LiveSession {
             return true;
         };
         let held = config.definitions.entitlements(&granted);
-        let mut answers = self.answers(&config.definitions, &held, claims).await;
+        let mut answers = self.answers(&config.definitions, &held, (claims, urgency)).await;
         self.act(|inner, now| {
             if inner.instantiation.again && inner.is_live() {
                 return (false, Vec::new());
@@ -196,14 +216,19 @@ impl LiveSession {
         })
     }
 
-    async fn answers(&self, definitions: &Definitions, held: &[Arc<Entitlement>], claims: Arc<Value>) -> Answers {
+    async fn answers(
+        &self,
+        definitions: &Definitions,
+        held: &[Arc<Entitlement>],
+        (claims, urgency): (Arc<Value>, Urgency),
+    ) -> Answers {
         let entitlements = || held.iter().map(AsRef::as_ref);
         let needed = rules::scripts_needed(entitlements());
         let scripts = needed.into_iter().filter_map(|(name, kind)| {
             let found = definitions.script(&name).filter(|found| found.script_type == type_of(kind))?;
             Some(script(&name, kind, &found.expression))
         });
-        let scripts = lists(self.run(definitions, scripts.collect(), claims).await);
+        let scripts = lists(self.run(definitions, scripts.collect(), claims, urgency).await);
         let (names, unresolved) = self.gateway.names.resolve_all(rules::names_needed(entitlements(), &scripts)).await;
         Answers { scripts, names, unresolved }
     }
@@ -261,8 +286,14 @@ struct Run {
 }
 
 impl Run {
-    async fn finish(mut self) {
-        while !self.session.ask_and_build().await {}
+    async fn finish(mut self, mut urgency: Urgency) {
+        loop {
+            tokio::select! {
+                done = self.session.ask_and_build(urgency) => if done { break },
+                // What stands in the background must not keep newer tokens waiting.
+                () = self.session.hurry.notified(), if urgency == Urgency::Background => urgency = Urgency::Now,
+            }
+        }
         self.done = true;
         self.session.gateway.reports.started(&self.session);
         self.session.ask_for_shortcuts();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sandbox::{Batch, RunRecord, Script};
+use sandbox::{Batch, RunRecord, Script, Urgency};
 use serde_json::{Map, Value};
 
 use super::LiveSession;
@@ -19,11 +19,13 @@ impl LiveSession {
         definitions: &Definitions,
         scripts: Vec<Script>,
         claims: Arc<Value>,
+        urgency: Urgency,
     ) -> Vec<RunRecord> {
         if scripts.is_empty() {
             return Vec::new();
         }
         let mut batch = Batch::new(claims, self.gateway.clock.wall(), scripts, Arc::from([]));
+        batch.urgency = urgency;
         batch.secrets = definitions.secrets();
         batch.subject = self.name.user.to_string().into();
         let records = self.gateway.scripts.run(batch).await;

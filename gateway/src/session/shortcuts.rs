@@ -15,6 +15,7 @@ use engine::{
     script::{Failure, ScriptKind},
 };
 use protocol::message::ControlDown;
+use sandbox::Urgency;
 use serde_json::Value;
 
 use super::{Inner, LiveSession};
@@ -63,7 +64,7 @@ impl LiveSession {
                 |found: &Arc<EntitlementScript>| script(&found.name, ScriptKind::AppShortcut, &found.expression);
             let scripts = found.values().map(asked).collect();
             ids.extend(found.into_keys());
-            let records = self.run(&config.definitions, scripts, claims).await;
+            let records = self.run(&config.definitions, scripts, claims, Urgency::Now).await;
             answers.extend(ids.into_iter().zip(objects(records)));
         }
         let mut inner = self.lock();

@@ -87,7 +87,22 @@ async fn an_edit_that_still_holds_loses_no_byte() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reevaluation_looks_at_the_world_again() {
+    reevaluation_beside(0).await;
+}
+
+/// So many are evaluated again in the background.
+#[tokio::test(flavor = "multi_thread")]
+async fn reevaluation_of_very_many_reaches_each() {
+    reevaluation_beside(70).await;
+}
+
+async fn reevaluation_beside(others: usize) {
     let world = World::new().await;
+    let mut idle = Vec::new();
+    for _ in 0..others {
+        let device = world.device();
+        idle.push(Client::present(&world, &device, world.tokens(&device).present()).await);
+    }
     let service = services::Stream::start().await;
     // True for as long as the clock is what it was at the first question.
     world.condition("return new Date().getTime() < Number(claims.device.until);").await;

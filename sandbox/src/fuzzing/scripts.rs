@@ -6,7 +6,7 @@ use engine::script::ScriptKind;
 use engine::script::admission::check;
 use engine::script::lanes::analyse;
 use engine::script::lint::{LintContext, lint};
-use engine::script::native::compile;
+use engine::script::native::compile_beginning;
 use engine::script::tree::Tree;
 use serde_json::json;
 
@@ -53,7 +53,7 @@ pub(super) fn supervise(tree: &Tree) {
         "responses": [{ "suffix": "x", "kind": "password", "at": 0 }],
     });
     for kind in [ScriptKind::Policy, ScriptKind::Host, ScriptKind::UserClaim] {
-        if let Ok(program) = compile(tree, kind, &|_| None) {
+        if let Ok(program) = compile_beginning(tree, kind, &|_| None) {
             let _ = program.run(&claims, 1_767_603_600_000);
         }
     }

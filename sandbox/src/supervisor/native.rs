@@ -2,7 +2,8 @@
 //!
 //! What is known of a script comes from the tree an admission worker made, never from its text. Scripts read on save are known at once;
 //! others are read in the background after they were seen a few times, one at a time and at a tenth of a core.
-//! A native run has no side effect, so one that gives up is run by a worker as if nothing had happened.
+//! A native run has no side effect, so one that gives up is run by a worker as if nothing had happened. Scripts that name an HTTP
+//! function begin here too: those who are answered before the call wait for nobody who makes one.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use engine::script::lanes::{Lane, analyse};
-use engine::script::native::{Program, Reason, compile};
+use engine::script::native::{Program, Reason, compile, compile_beginning};
 use engine::script::tree::Tree;
 use engine::script::{Failure, FailureKind, ScriptKind};
 use moka::policy::EvictionPolicy;
@@ -22,7 +23,7 @@ use super::facts::{Facts, SourceHash};
 use super::job::{Job, failure};
 use super::run::not_started;
 use super::{State, admit};
-use crate::batch::{RunRecord, Script};
+use crate::batch::{LaneChoice, RunRecord, Script};
 use crate::worker::sees_criteria;
 
 /// Scripts that wait to be read in the background.
@@ -94,13 +95,23 @@ impl Learning {
 /// The record of a run in the native lane; none when the script is to go to a worker.
 pub(super) fn run(job: &Job, index: usize) -> Option<RunRecord> {
     let (script, facts) = job.script(index)?;
-    if facts.names_http || !facts.secrets.is_empty() {
+    if !facts.secrets.is_empty() {
         return None;
     }
     let Some(known) = known(job, index) else {
         meet(job, index, facts);
         return None;
     };
+    evaluate(job, script, &known, known.program.as_ref().ok()?)
+}
+
+/// The same for a run that waited for its turn to call out: what it would fetch may be in the cache by now.
+pub(super) fn run_after_wait(job: &Job, index: usize) -> Option<RunRecord> {
+    if job.batch.lane != LaneChoice::Auto {
+        return None;
+    }
+    let (script, facts) = job.script(index)?;
+    let known = known(job, index).filter(|_| facts.secrets.is_empty())?;
     evaluate(job, script, &known, known.program.as_ref().ok()?)
 }
 
@@ -139,7 +150,8 @@ pub(super) async fn run_only(job: &Job, index: usize) -> RunRecord {
 
 fn evaluate(job: &Job, script: &Script, known: &Known, program: &Program) -> Option<RunRecord> {
     let started = Instant::now();
-    let value = program.run(&job.batch.claims, job.now_ms()).ok()?;
+    let cache = job.state.cache(job.batch.purpose);
+    let value = program.run_beside(&job.batch.claims, job.now_ms(), &|key| cache.find(key)).ok()?;
     Some(RunRecord {
         script: Arc::clone(&script.name),
         result: Ok(value),
@@ -187,10 +199,10 @@ fn compile_with_criteria(job: &Job, index: usize) -> Option<Known> {
         trees.insert(*at, learning.tree(facts)?);
     }
     let criteria = Criteria { job, trees, done: RefCell::default() };
-    let program = match sees_criteria(script.kind) {
-        true => compile(&tree, script.kind, &|name| criteria.program(name)),
-        false => compile(&tree, script.kind, &|_| None),
-    };
+    let by_name = |name: &str| sees_criteria(script.kind).then(|| criteria.program(name)).flatten();
+    // A script that may call out is asked for its answer up to there; all others are native as a whole or not at all.
+    let compile = if facts.names_http { compile_beginning } else { compile };
+    let program = compile(&tree, script.kind, &by_name);
     for (at, _) in criteria.done.borrow().iter().filter(|(_, program)| program.is_some()) {
         claims.extend(criteria.trees.get(at).map(|tree| analyse(tree, &|_| true).claims).into_iter().flatten());
     }

@@ -16,6 +16,7 @@ use super::metrics::Counters;
 use super::nursery::{Alive, Nursery, Order, Starter};
 use super::parking::Parking;
 use super::process::Worker;
+use crate::batch::Urgency;
 use crate::config::SandboxConfig;
 
 /// The workers and who waits for them.
@@ -27,6 +28,9 @@ pub(super) struct Pool {
     /// One permit per batch that may run.
     slots: Semaphore,
     waiting: AtomicUsize,
+    /// One permit per background batch that computes or is next to, and per background run that waits for HTTP.
+    background: Semaphore,
+    background_calls: Semaphore,
     /// One permit per worker in `ready`.
     ready_count: Semaphore,
     /// The one used last stands last and is used first: its caches fit.
@@ -48,6 +52,8 @@ impl Pool {
             counters: Arc::clone(&counters),
             slots: Semaphore::new(config.workers.max(1)),
             waiting: AtomicUsize::new(0),
+            background: Semaphore::new(config.workers.max(1)),
+            background_calls: Semaphore::new((config.parked.min(config.parked_per_script) / 2).max(1)),
             ready_count: Semaphore::new(0),
             ready: Mutex::new(VecDeque::new()),
             orders,
@@ -76,6 +82,16 @@ impl Pool {
     /// How many workers there should be, those that wait for HTTP included.
     pub(super) fn wanted(&self) -> usize {
         self.config.workers.max(1).saturating_add(self.config.spares).saturating_add(self.parking.taken())
+    }
+
+    /// Waits for a background batch's turn to stand in the queues, for as long as it takes; others need none.
+    pub(super) async fn background_turn(&self, urgency: Urgency, calls: bool) -> Option<SemaphorePermit<'_>> {
+        let turns = if calls { &self.background_calls } else { &self.background };
+        match urgency {
+            Urgency::Now => None,
+            // None are left when everything is ending, and then the queues say so.
+            Urgency::Background => turns.acquire().await.ok(),
+        }
     }
 
     /// Waits for the right to run a batch; nothing when too many wait already or it takes too long.
@@ -161,6 +177,8 @@ impl Pool {
     pub(super) async fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
         self.slots.close();
+        self.background.close();
+        self.background_calls.close();
         self.ready_count.close();
         self.parking.close();
         let ready = std::mem::take(&mut *self.lock_ready());

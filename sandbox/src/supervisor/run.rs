@@ -108,6 +108,7 @@ async fn run_together(job: &Job, mut left: Vec<usize>) -> Vec<(usize, RunRecord)
     if left.is_empty() {
         return Vec::new();
     }
+    let _turn = job.state.pool.background_turn(job.batch.urgency, false).await;
     let Some(slot) = job.state.pool.slot().await else {
         return all_failed(job, &left, FailureKind::Overloaded, WAITING);
     };
@@ -158,11 +159,16 @@ async fn run_alone(job: &Job, index: usize) -> RunRecord {
     };
     let pool = &job.state.pool;
     let mut place = None;
-    if job.any_fact(index, |facts| facts.names_http) {
+    let calls = job.any_fact(index, |facts| facts.names_http);
+    let _turn = pool.background_turn(job.batch.urgency, calls).await;
+    if calls {
         let Some((_, facts)) = job.script(index) else { return overloaded(job, index) };
         place = pool.parking.place(facts.hash, &job.batch.subject).await;
         if place.is_none() {
             return overloaded(job, index);
+        }
+        if let Some(record) = native::run_after_wait(job, index) {
+            return record;
         }
     }
     let Some(slot) = pool.slot().await else { return overloaded(job, index) };

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use engine::script::{FailureKind, ScriptKind};
-use sandbox::{Batch, HttpBackend, HttpFuture, HttpOutcome, HttpRequest, RunRecord, Sandbox, SandboxConfig};
+use sandbox::{Batch, HttpBackend, HttpFuture, HttpOutcome, HttpRequest, Lane, RunRecord, Sandbox, SandboxConfig};
 use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -127,6 +127,62 @@ async fn places_are_bounded_in_all_by_script_and_by_subject() {
         }
         sandbox.stop().await;
     }
+}
+
+#[tokio::test]
+async fn who_is_answered_before_the_call_waits_for_nobody() {
+    let gate = Gate::new();
+    let sandbox = behind(&gate, |config| config.parked_per_script = 1).await;
+    let script = crate::helpers::script(
+        "s",
+        ScriptKind::UserClaim,
+        "if (claims.user.username !== 'ana') { return {}; }\n\
+         var answer = httpGet('http://slow.test/');\n\
+         return { said: answer.data.match(/y.s/)[0] };",
+    );
+    sandbox.admit(script.clone()).await.unwrap();
+    let first = start(&sandbox, batch(vec![script.clone()]));
+    until("it waits", || gate.arrived() == 1).await;
+    let mut other = batch(vec![script]);
+    other.claims = Arc::new(json!({ "user": { "username": "ben" }, "device": {}, "system": {} }));
+    let record = sandbox.evaluate(other).await.remove(0);
+    assert_eq!((record.result, record.lane), (Ok(json!({})), Lane::Native));
+    assert_eq!(gate.arrived(), 1);
+    gate.open();
+    let record = first.await.unwrap().remove(0);
+    assert_eq!((record.result, record.http_calls.len()), (Ok(json!({ "said": "yes" })), 1));
+    sandbox.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_cached_is_answered_without_a_worker() {
+    let gate = Gate::new();
+    gate.open();
+    let sandbox = behind(&gate, |_| {}).await;
+    let script = policy(
+        "var kept = cache.getIfPresent('kept ' + claims.user.username);\n\
+         if (kept === null) {\n\
+           kept = [httpGet('http://slow.test/').data, 'it', ['\u{e4}', 1.5, true, null]];\n\
+           cache.put('kept ' + claims.user.username, kept, 60);\n\
+         }\n\
+         return kept.indexOf('yes') === 0 && kept[2][1] === 1.5 && kept[2][0] === '\u{e4}' && kept[2].length === 4;",
+    );
+    sandbox.admit(script.clone()).await.unwrap();
+    for (native, calls) in [(false, 1), (true, 1)] {
+        let record = sandbox.evaluate(batch(vec![script.clone()])).await.remove(0);
+        let is_native = record.lane == Lane::Native;
+        assert_eq!((record.result, is_native, gate.arrived()), (Ok(json!(true)), native, calls));
+    }
+    let object = policy(
+        "if (cache.getIfPresent('object') === null) { cache.put('object', { b: 1, a: 2 }, 60); httpGet('http://slow.test/'); }\n\
+         return Object.keys(cache.getIfPresent('object')).length === 2;",
+    );
+    sandbox.admit(object.clone()).await.unwrap();
+    for _ in 0..2 {
+        let record = sandbox.evaluate(batch(vec![object.clone()])).await.remove(0);
+        assert_eq!((record.result, record.lane == Lane::Native), (Ok(json!(true)), false));
+    }
+    sandbox.stop().await;
 }
 
 #[tokio::test]

@@ -37,8 +37,38 @@ pub fn compile(
     kind: ScriptKind,
     criteria: &dyn Fn(&str) -> Option<Arc<Program>>,
 ) -> Result<Program, Reason> {
+    compile_as(tree, kind, criteria, Beyond::Refused)
+}
+
+/// Compiles a script of which only the beginning need be of the subset, as of one that calls out for some and answers all others
+/// before: a run that comes to an expression which is not bails there.
+///
+/// # Errors
+/// The first statement that is not of the subset.
+pub fn compile_beginning(
+    tree: &Tree,
+    kind: ScriptKind,
+    criteria: &dyn Fn(&str) -> Option<Arc<Program>>,
+) -> Result<Program, Reason> {
+    compile_as(tree, kind, criteria, Beyond::Left)
+}
+
+/// What an expression outside the subset does to the script: it is not compiled, or a run that comes there bails.
+#[derive(PartialEq, Eq)]
+enum Beyond {
+    Refused,
+    Left,
+}
+
+fn compile_as(
+    tree: &Tree,
+    kind: ScriptKind,
+    criteria: &dyn Fn(&str) -> Option<Arc<Program>>,
+    beyond: Beyond,
+) -> Result<Program, Reason> {
     scopes::refuse_names(tree)?;
     let mut compiler = Compiler {
+        beyond,
         scopes: Scopes::new(tree),
         criteria_by_name: criteria,
         functions: Vec::new(),
@@ -64,6 +94,7 @@ pub fn compile(
 }
 
 struct Compiler<'a> {
+    beyond: Beyond,
     scopes: Scopes<'a>,
     criteria_by_name: &'a dyn Fn(&str) -> Option<Arc<Program>>,
     functions: Vec<Code>,
@@ -320,14 +351,6 @@ impl<'a> Compiler<'a> {
             | StmtKind::Labelled(..)
             | StmtKind::Opaque => refuse(stmt.span, "uses a statement outside the native subset"),
         }
-    }
-
-    /// An expression that is not part of another one.
-    fn whole(&mut self, expr: &'a Expr) -> Result<Node, Reason> {
-        if !order::is_plain(expr) {
-            return refuse(Some(expr.span), "uses a variable and assigns it in one expression");
-        }
-        self.expr(expr)
     }
 
     /// A statement that is the body of another one.

@@ -103,6 +103,10 @@ pub(super) enum Node {
     Static(Static, Vec<Node>),
     /// `new Date(…)` with at most one argument.
     Date(Option<Box<Node>>),
+    /// `cache.getIfPresent(…)`
+    Cached(Box<Node>),
+    /// Something that is not of the subset.
+    Beyond,
 }
 
 /// Whether `?.` stands before a part.

@@ -1,6 +1,9 @@
 //! Runs a program.
 
 mod access;
+mod cached;
+
+use std::sync::Arc;
 
 use serde_json::Value as Json;
 
@@ -35,8 +38,22 @@ impl Program {
     /// # Errors
     /// Whatever is not certain; a worker then has the last word.
     pub fn run(&self, claims: &Json, now_ms: i64) -> Result<Json, Bail> {
+        self.run_beside(claims, now_ms, &|_| None)
+    }
+
+    /// Runs a script that may look into the scripts' cache: `cache` answers what is kept under a key, as JSON text. A run that finds
+    /// nothing there bails: it most likely goes on to fetch something.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_beside(
+        &self,
+        claims: &Json,
+        now_ms: i64,
+        cache: &dyn Fn(&str) -> Option<Arc<str>>,
+    ) -> Result<Json, Bail> {
         let mut budget = Budget { steps: MAX_STEPS, made: MAX_MADE, depth: MAX_DEPTH };
-        let world = World { claims, now_ms };
+        let world = World { claims, now_ms, cache };
         let value = run(self, world, &mut budget)?;
         convert::result(&value, self.kind).ok_or(Bail("the result is not what the kind promises"))
     }
@@ -47,6 +64,7 @@ impl Program {
 pub(super) struct World<'a> {
     pub(super) claims: &'a Json,
     pub(super) now_ms: i64,
+    cache: &'a dyn Fn(&str) -> Option<Arc<str>>,
 }
 
 struct Budget {
@@ -295,6 +313,8 @@ impl<'a> Run<'a, '_> {
                 self.builtin(*found, &args)
             }
             Node::Date(time) => self.date(time.as_deref()),
+            Node::Cached(key) => self.cached(key),
+            Node::Beyond => bail("an expression outside the native subset"),
         }
     }
 

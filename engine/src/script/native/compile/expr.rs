@@ -1,7 +1,7 @@
 //! Expressions.
 
 use super::scopes::Binding;
-use super::{Compiler, Reason, order, refuse};
+use super::{Beyond, Compiler, Reason, order, refuse};
 use crate::script::lanes::is_reserved_global;
 use crate::script::native::methods;
 use crate::script::native::program::{Argument, Element, FunctionId, Node, Part, Slot};
@@ -11,6 +11,23 @@ use crate::script::tree::{
 };
 
 impl<'a> Compiler<'a> {
+    /// An expression that is not part of another one.
+    pub(super) fn whole(&mut self, expr: &'a Expr) -> Result<Node, Reason> {
+        let scopes = self.scopes.depth();
+        let place = (self.current, self.depth, self.in_switch);
+        let compiled = match order::is_plain(expr) {
+            true => self.expr(expr),
+            false => refuse(Some(expr.span), "uses a variable and assigns it in one expression"),
+        };
+        if self.beyond == Beyond::Refused || compiled.is_ok() {
+            return compiled;
+        }
+        // INVARIANT: an expression declares nothing around itself, so everything else means what it means with it.
+        self.scopes.leave_to(scopes);
+        (self.current, self.depth, self.in_switch) = place;
+        Ok(Node::Beyond)
+    }
+
     pub(super) fn expr(&mut self, expr: &'a Expr) -> Result<Node, Reason> {
         self.deeper(Some(expr.span), |this| match &expr.kind {
             ExprKind::Name(name) => this.name(name, expr.span),
@@ -197,6 +214,10 @@ impl<'a> Compiler<'a> {
                 None => self.call_global(name, args, span),
             },
             ExprKind::Member { object, name, optional } => match self.global(object) {
+                Some("cache") if self.beyond == Beyond::Left && name.as_ref() == "getIfPresent" => match args {
+                    [Item::One(key)] => Ok(Node::Cached(Box::new(self.expr(key)?))),
+                    _ => refuse(Some(span), "calls a built-in outside the native subset"),
+                },
                 Some(global) => self.call_static(Static::method(global, name), args, span),
                 None => {
                     if !methods::is_known(name) {

@@ -106,6 +106,16 @@ impl<'a> Scopes<'a> {
         self.open.pop();
     }
 
+    /// How many scopes are open.
+    pub(super) fn depth(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Leaves scopes until so many are open.
+    pub(super) fn leave_to(&mut self, depth: usize) {
+        self.open.truncate(depth);
+    }
+
     /// What `name` means here.
     pub(super) fn resolve(&self, name: &str) -> Option<Binding> {
         self.open.iter().rev().find_map(|scope| scope.get(name).copied())
