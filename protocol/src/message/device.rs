@@ -70,11 +70,11 @@ mod tests {
     #[test]
     fn a_renewed_token_reads_as_a_token_and_the_list_may_be_missing() {
         let id = Uuid::from_u128(7);
-        let token = json!({ "id": id, "token": "t", "expires": 5 });
+        let token = json!({ "id": id, "token": "t", "issued": 2, "expires": 5 });
         let renewed: Renewed = serde_json::from_value(token).unwrap();
         assert!(renewed.on_demand.is_empty());
         let wire = serde_json::to_value(Renewed { on_demand: Vec::new(), ..renewed }).unwrap();
         let token: SignedToken = serde_json::from_value(wire).unwrap();
-        assert_eq!((token.id, token.expires), (TokenId::new(id), 5));
+        assert_eq!((token.id, token.issued, token.expires), (TokenId::new(id), 2, 5));
     }
 }
