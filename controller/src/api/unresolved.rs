@@ -27,20 +27,18 @@ pub(crate) fn warning(object: &Object, before: Option<&Object>) -> Option<AdminM
 
 fn text(object: &Object) -> Option<String> {
     let name: String = object.name.chars().take(MAX_CHARS).collect();
-    match object.kind {
-        ObjectKind::Entitlement => {
-            let found = named(hosts(&object.body))?;
-            Some(format!(
-                "Entitlement \"{name}\" names hosts that this version does not resolve: {found}. \
-                 They permit nothing, and where they are to be blocked everything on the same ports is"
-            ))
-        }
-        ObjectKind::Site => {
-            let found = named(resolvers(&object.body))?;
-            Some(format!("Site \"{name}\" has settings for names that this version does not resolve: {found}"))
-        }
-        _ => None,
+    if object.kind == ObjectKind::Entitlement {
+        let found = named(&hosts(&object.body))?;
+        return Some(format!(
+            "Entitlement \"{name}\" names hosts that this version does not resolve: {found}. \
+             They permit nothing, and where they are to be blocked everything on the same ports is"
+        ));
     }
+    if object.kind == ObjectKind::Site {
+        let found = named(&resolvers(&object.body))?;
+        return Some(format!("Site \"{name}\" has settings for names that this version does not resolve: {found}"));
+    }
+    None
 }
 
 fn hosts(body: &Value) -> BTreeSet<&str> {
@@ -62,7 +60,7 @@ fn resolvers(body: &Value) -> BTreeSet<&'static str> {
 }
 
 /// Some of them by name; nothing when there are none.
-fn named(found: BTreeSet<&str>) -> Option<String> {
+fn named(found: &BTreeSet<&str>) -> Option<String> {
     let shown = found.iter().take(MAX_NAMED).map(|text| text.chars().take(MAX_CHARS).collect::<String>());
     let mut text = shown.collect::<Vec<_>>().join(", ");
     if let Some(more) = found.len().checked_sub(MAX_NAMED).filter(|more| *more > 0) {

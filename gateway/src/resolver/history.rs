@@ -36,7 +36,7 @@ struct Left {
 
 /// For how long addresses of a rotating name linger when its names are looked up at this interval.
 pub(super) fn linger(interval: Duration) -> Duration {
-    (interval * LOOK_UPS).clamp(SHORTEST_LINGER, LONGEST_LINGER)
+    interval.saturating_mul(LOOK_UPS).clamp(SHORTEST_LINGER, LONGEST_LINGER)
 }
 
 impl History {

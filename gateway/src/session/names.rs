@@ -63,9 +63,9 @@ impl LiveSession {
     /// Adds the hosts that this version does not resolve.
     pub(crate) fn collect_unresolved(&self, hosts: &mut BTreeSet<String>) {
         let inner = self.lock();
-        let unresolved = inner.problems.iter().filter_map(|problem| match &problem.kind {
-            ProblemKind::NotResolved(host) => Some(host.chars().take(MAX_HOST_CHARS).collect()),
-            _ => None,
+        let unresolved = inner.problems.iter().filter_map(|problem| {
+            let ProblemKind::NotResolved(host) = &problem.kind else { return None };
+            Some(host.chars().take(MAX_HOST_CHARS).collect())
         });
         hosts.extend(unresolved.take(MAX_UNRESOLVED));
     }
