@@ -75,9 +75,16 @@ impl Download {
     /// # Errors
     /// When it does not start.
     pub fn start(proxy: SocketAddr, host: &str, port: u16) -> Result<Self> {
+        Self::start_patiently(proxy, host, port, socks::PATIENCE)
+    }
+
+    /// Starts one that may be held for a while.
+    ///
+    /// # Errors
+    /// When it does not start in that time.
+    pub fn start_patiently(proxy: SocketAddr, host: &str, port: u16, patience: Duration) -> Result<Self> {
         let to = format!("{host}:{port}");
-        let mut stream =
-            socks::connect(proxy, host, port, socks::PATIENCE).with_context(|| format!("cannot reach {to}"))?;
+        let mut stream = socks::connect(proxy, host, port, patience).with_context(|| format!("cannot reach {to}"))?;
         stream.set_read_timeout(None).context("cannot wait for ever")?;
         socks::ask(&mut stream, "/stream").context("cannot ask for the stream")?;
         let progress = Progress { chunks: 0, last_byte: Instant::now(), longest_gap: Duration::ZERO, ending: None };

@@ -1,14 +1,16 @@
 //! A user with a `portcullis client` of their own.
 
 use std::{
+    io::{BufRead as _, BufReader, Write as _},
     net::SocketAddr,
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     admin::{complaint, text},
@@ -121,8 +123,23 @@ impl User {
     ///
     /// # Errors
     /// When nothing is asked or the answer is not accepted.
-    pub fn answer(&self, condition: &str, reason: &str) -> Result<()> {
-        self.client("answer", &[condition, "--reason", reason]).map(|_| ())
+    pub fn answer(&self, condition: &str, answer: &[&str]) -> Result<()> {
+        self.client("answer", &[&[condition], answer].concat()).map(|_| ())
+    }
+
+    /// What an authenticator app has to be told, as programs ask the client's control socket for it.
+    ///
+    /// # Errors
+    /// When no codes are asked for, or an app is set up already.
+    pub fn enrol(&self, condition: &str) -> Result<String> {
+        let mut socket = UnixStream::connect(self.data.join("control.sock")).context("no control socket")?;
+        socket.set_read_timeout(Some(CONNECT))?;
+        writeln!(socket, "{}", json!({ "command": "enrol", "condition": condition }))?;
+        let mut line = String::new();
+        BufReader::new(socket).read_line(&mut line).context("the control socket does not answer")?;
+        let answer: Value = serde_json::from_str(&line).context("the control socket's answer is no JSON")?;
+        let uri = answer.pointer("/enrolment/uri").and_then(Value::as_str);
+        uri.map(str::to_owned).with_context(|| format!("{} is not asked to set up an app", self.name))
     }
 
     /// Fetches `/hello` of a host through the tunnel.

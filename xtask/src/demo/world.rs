@@ -38,6 +38,8 @@ pub struct World {
     pub delayed: Option<Delayed>,
     /// A download that a schedule will cut, and when its reason went away.
     pub scheduled: Option<(Download, Instant)>,
+    /// A download whose first tokens were revoked with a delay, and when.
+    pub renewed: Option<(Download, Instant)>,
     portcullis: PathBuf,
 }
 
@@ -62,6 +64,7 @@ impl World {
             servers: BTreeMap::new(),
             delayed: None,
             scheduled: None,
+            renewed: None,
             portcullis,
         }
     }

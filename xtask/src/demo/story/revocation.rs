@@ -12,7 +12,7 @@ use super::{
     super::{
         admin::{complaint, text},
         place::{HELPDESK, WIKI},
-        report::Done,
+        report::{Done, text as time_text},
         user::events,
         wait::{self, Seen},
         world::{Delayed, World},
@@ -55,6 +55,50 @@ pub fn with_delay(world: &mut World) -> Result<Done> {
     download.require_flowing(SOON)?;
     world.delayed = Some(Delayed { download, asked });
     Done::saw(format!("download goes on; ben reads: {told}"))
+}
+
+/// Dora's entitlement tokens are revoked with a delay of a minute in the middle of a long download: her client fetches new
+/// ones at once, by itself, and once more when told to.
+pub fn renewed_in_time(world: &mut World) -> Result<Done> {
+    let download = world.user("dora")?.download(WIKI.name, 8080)?;
+    let first = token(&world.user("dora")?.status()?)?;
+    let asked = Instant::now();
+    let revoke = ["revoke", "CN=dora,OU=local", "--delay", "1", "--type", "Entitlement", "--reason", "new policies"];
+    world.admin.ctl(&revoke)?;
+    let is_new = |status: &Value| token(status).is_ok_and(|held| held != first);
+    let status = world.user("dora")?.wait_status("new tokens", AGAIN, is_new)?;
+    let took = asked.elapsed();
+    ensure!(!events(&status, "end-announced").is_empty(), "dora was not told");
+    world.user("dora")?.renew()?;
+    ensure!(token(&world.user("dora")?.status()?)? != token(&status)?, "the renewal brought no new token");
+    download.require_flowing(SOON)?;
+    world.renewed = Some((download, asked));
+    Done::measured(
+        took,
+        "dora has other tokens without having done anything, renews once more, and her download goes on",
+    )
+}
+
+/// The minute after which Dora's first tokens died is over, and her download noticed none of it.
+pub fn outlived(world: &mut World) -> Result<Done> {
+    let (download, asked) = world.renewed.take().context("no tokens were revoked under a download")?;
+    let due = (asked + DELAY + LATE).saturating_duration_since(Instant::now());
+    download.require_alive_for(due).context("with newer tokens")?;
+    let progress = download.require_flowing(SOON)?;
+    ensure!(progress.longest_gap < SOON / 2, "it stopped for {}", time_text(progress.longest_gap));
+    Done::saw(format!(
+        "the first tokens are dead since {}; the download of {} chunks never stopped (longest pause {})",
+        time_text(asked.elapsed().saturating_sub(DELAY)),
+        progress.chunks,
+        time_text(progress.longest_gap)
+    ))
+}
+
+/// The entitlement token a client holds.
+fn token(status: &Value) -> Result<String> {
+    let tokens = status.get("tokens").and_then(Value::as_array).context("the status tells no tokens")?;
+    let entitlement = tokens.iter().find(|token| text(token, "kind") == "Entitlement");
+    entitlement.map(|token| text(token, "id").to_owned()).context("there is no entitlement token")
 }
 
 /// The minute is over: the download went on until then, and ends then.
