@@ -8,6 +8,6 @@ CREATE TABLE blacklist (
     PRIMARY KEY (provider, username)
 ) STRICT;
 
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;
 
 COMMIT;

@@ -209,10 +209,11 @@ async fn tampering_with_the_audit_log_is_found() {
 #[tokio::test]
 async fn a_store_of_an_older_version_learns_the_new_tables() {
     let home = SqliteHome::written().await;
-    change(&home, "DROP TABLE otp_seed; DROP TABLE admin_message; PRAGMA user_version = 1").await;
+    change(&home, "DROP TABLE blacklist; DROP TABLE otp_seed; DROP TABLE admin_message; PRAGMA user_version = 1").await;
     let store = home.open().await;
     assert_eq!(store.config().current().seq, 4, "what was there is there");
     assert_eq!(store.otp_seeds().await.unwrap(), []);
+    assert_eq!(store.blacklist().await.unwrap(), []);
     assert_eq!(store.admin_messages().await.unwrap(), []);
     assert_eq!(verify_audit(store.as_ref()).await.unwrap(), 4);
 }
