@@ -1,10 +1,10 @@
 //! What a run finds in the scripts' cache.
 
+use serde_json::Value as Json;
+
 use super::{Bail, Run, Stop, bail, exact};
 use crate::script::native::program::Node;
 use crate::script::native::value::{Value, travelled};
-
-use serde_json::Value as Json;
 
 /// Longest key in bytes, as workers have it.
 const MAX_KEY: usize = 1024;
