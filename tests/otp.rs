@@ -327,8 +327,8 @@ fn scanned(shown: &str) -> String {
         let (column, row) = (x / scale, y / scale);
         let dark = match rows[row / 2][column] {
             '█' => true,
-            '▀' => row % 2 == 0,
-            '▄' => row % 2 == 1,
+            '▀' => row.is_multiple_of(2),
+            '▄' => !row.is_multiple_of(2),
             _ => false,
         };
         if dark { 0 } else { 255 }
