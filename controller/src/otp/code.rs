@@ -31,7 +31,7 @@ fn code_at(key: &hmac::Key, step: u64) -> u32 {
     let tag = hmac::sign(key, &step.to_be_bytes());
     let bytes = tag.as_ref();
     let offset = bytes.last().map_or(0, |last| usize::from(last & 0x0f));
-    let chosen = bytes.iter().skip(offset).take(4).fold(0, |number: u32, byte| number << 8 | u32::from(*byte));
+    let chosen = bytes.iter().skip(offset).take(4).fold(0, |number: u32, byte| (number << 8) | u32::from(*byte));
     (chosen & 0x7fff_ffff) % 10_u32.pow(DIGITS as u32)
 }
 
@@ -78,7 +78,7 @@ mod tests {
         let secret = b"12345678901234567890";
         let code = Code::parse("287082").unwrap();
         let step = |seconds| code.newest_step(secret, OffsetDateTime::from_unix_timestamp(seconds).unwrap());
-        let found: Vec<_> = [-1, 0, 29, 30, 59, 60, 89, 90].map(step).into_iter().collect();
+        let found = [-1, 0, 29, 30, 59, 60, 89, 90].map(step);
         assert_eq!(found, [None, Some(1), Some(1), Some(1), Some(1), Some(1), Some(1), None]);
     }
 }

@@ -44,9 +44,9 @@ fn code(seconds: i64) -> Code {
 
 /// A code that no step around now has.
 fn wrong() -> Code {
-    let guesses = (0..1000).map(|number| Code::parse(&format!("{number:06}")).unwrap());
+    let mut guesses = (0..1000).map(|number| Code::parse(&format!("{number:06}")).unwrap());
     let secret = seed(true).secret;
-    guesses.into_iter().find(|guess| guess.newest_step(&secret, at(NOW)).is_none()).unwrap()
+    guesses.find(|guess| guess.newest_step(&secret, at(NOW)).is_none()).unwrap()
 }
 
 fn right(verdict: Verdict) -> (OtpSeed, bool) {

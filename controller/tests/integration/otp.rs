@@ -116,9 +116,9 @@ async fn a_code_is_taken_once_in_whatever_session() {
     let (first, second) = (house.sign_in("ana").await, house.sign_in("ana").await);
     let secret = first.secret().await;
     let now = replay_clock::now();
-    first.answer(&code(&secret, now, 0)).await.ok().unwrap();
-    assert_eq!(refused(second.answer(&code(&secret, now, 0)).await), "remedy.used-code");
-    assert_eq!(refused(second.answer(&code(&secret, now, -1)).await), "remedy.used-code", "nor an older one");
+    first.answer(&code(&secret, now, 1)).await.ok().unwrap();
+    assert_eq!(refused(second.answer(&code(&secret, now, 1)).await), "remedy.used-code");
+    assert_eq!(refused(second.answer(&code(&secret, now, 0)).await), "remedy.used-code", "nor an older one");
     replay_clock::forward(Duration::seconds(60));
     let next = code(&secret, replay_clock::now(), 0);
     let (one, other) = tokio::join!(first.answer(&next), second.answer(&next));
@@ -135,7 +135,7 @@ async fn guessing_at_once_from_two_sessions_gains_nothing() {
     two_remedies(&house).await;
     let sessions = [house.sign_in("ana").await, house.sign_in("ana").await];
     let secret = sessions[0].secret().await;
-    sessions[0].answer(&code(&secret, guess_clock::now(), -1)).await.ok().unwrap();
+    sessions[0].answer(&code(&secret, guess_clock::now(), 0)).await.ok().unwrap();
     let mut guesses = tokio::task::JoinSet::new();
     for (guess, session) in wrong_codes(&secret, guess_clock::now()).zip(sessions.iter().cycle()).take(20) {
         let (carrier, claims_token) = (session.carrier.clone(), session.claims.token.clone());

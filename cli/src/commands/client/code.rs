@@ -77,7 +77,7 @@ fn grouped(uri: &str) -> Option<Zeroizing<String>> {
     let is_plain = !secret.is_empty() && secret.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let mut text = Zeroizing::new(String::with_capacity(2 * secret.len()));
     for (index, character) in secret.chars().enumerate() {
-        if index > 0 && index % 4 == 0 {
+        if index > 0 && index.is_multiple_of(4) {
             text.push(' ');
         }
         text.push(character);

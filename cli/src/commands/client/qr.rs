@@ -106,8 +106,8 @@ mod tests {
                 .collect();
             let is_dark = |x: usize, y: usize| match lines[y / 2][x] {
                 '█' => true,
-                '▀' => y % 2 == 0,
-                '▄' => y % 2 == 1,
+                '▀' => y.is_multiple_of(2),
+                '▄' => !y.is_multiple_of(2),
                 _ => false,
             };
             let scale = 4;
