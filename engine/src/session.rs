@@ -17,6 +17,7 @@
 
 mod condemned;
 mod condition;
+mod deadline;
 mod outcome;
 mod schedule;
 #[cfg(test)]
@@ -39,6 +40,7 @@ use crate::{
 
 use condemned::Condemned;
 use condition::{Cause, Conditions, Standing};
+use deadline::Deadline;
 
 pub use condition::{Answer, Answered, ConditionFacts, RunId};
 pub use outcome::{Denial, Effect, EndReason, Hold, Permit};
@@ -94,7 +96,7 @@ pub struct Session {
     slots: BTreeMap<EntitlementId, Slot>,
     conditions: Conditions,
     flows: BTreeMap<FlowId, Flow>,
-    expires: OffsetDateTime,
+    expires: Deadline,
     condemned: Option<Condemned>,
     ended: Option<EndReason>,
 }
@@ -144,7 +146,7 @@ enum Standpoint {
 
 impl Session {
     /// A live session without rules: it permits nothing yet.
-    pub fn new(limits: Limits, expires: OffsetDateTime) -> Self {
+    pub fn new(limits: Limits, expires: OffsetDateTime, now: Moment) -> Self {
         Self {
             limits,
             rules: RuleSet::default(),
@@ -153,7 +155,7 @@ impl Session {
             slots: BTreeMap::new(),
             conditions: Conditions::new(limits.schedule_delay),
             flows: BTreeMap::new(),
-            expires,
+            expires: Deadline::new(expires, now),
             condemned: None,
             ended: None,
         }
@@ -169,7 +171,7 @@ impl Session {
         conditions: &BTreeMap<ConditionId, ConditionFacts>,
         now: Moment,
     ) -> Vec<Effect> {
-        let over = self.end_if_due(now.wall);
+        let over = self.end_if_due(now);
         if self.ended.is_some() {
             return over;
         }
@@ -192,7 +194,7 @@ impl Session {
 
     /// The rules in force are all there are; whatever waited for others is decided.
     pub fn handle_complete(&mut self, now: Moment) -> Vec<Effect> {
-        let over = self.end_if_due(now.wall);
+        let over = self.end_if_due(now);
         if self.ended.is_some() || !std::mem::take(&mut self.incomplete) {
             return over;
         }
@@ -201,7 +203,7 @@ impl Session {
 
     /// A flow's first packet. The answer holds exactly one of `Allow`, `Hold`, `Deny` for it, or none while it is pending.
     pub fn open(&mut self, flow: FlowId, target: Target, now: Moment) -> Vec<Effect> {
-        let mut over = self.end_if_due(now.wall);
+        let mut over = self.end_if_due(now);
         if self.ended.is_some() {
             over.push(Effect::Deny(flow, Denial::SessionEnded));
             return over;
@@ -223,9 +225,8 @@ impl Session {
     }
 
     /// Whether the flow may pass a packet right now. The one check every packet and every chunk of a stream goes through.
-    pub fn passes(&self, flow: FlowId, now: OffsetDateTime) -> bool {
-        let condemned = self.condemned.as_ref().is_some_and(|condemned| condemned.is_due(now));
-        if self.ended.is_some() || condemned || now >= self.expires {
+    pub fn passes(&self, flow: FlowId, now: Moment) -> bool {
+        if self.ended.is_some() || self.due(now).is_some() {
             return false;
         }
         match self.flows.get(&flow).map(|flow| &flow.state) {
@@ -246,7 +247,7 @@ impl Session {
         answered: impl Into<Answered>,
         now: Moment,
     ) -> Vec<Effect> {
-        let over = self.end_if_due(now.wall);
+        let over = self.end_if_due(now);
         if self.ended.is_some() {
             return over;
         }
@@ -270,7 +271,7 @@ impl Session {
     /// A condition's definition changed: its last answer belongs to something that no longer exists, so what it
     /// permitted waits for the new answer.
     pub fn handle_edited(&mut self, condition: ConditionId, now: Moment) -> Vec<Effect> {
-        let over = self.end_if_due(now.wall);
+        let over = self.end_if_due(now);
         if self.ended.is_some() {
             return over;
         }
@@ -281,7 +282,7 @@ impl Session {
 
     /// Asks those of the conditions again that were ever asked; the last answers stand until the new ones are there.
     pub fn reevaluate_some(&mut self, conditions: &BTreeSet<ConditionId>, now: Moment) -> Vec<Effect> {
-        let over = self.end_if_due(now.wall);
+        let over = self.end_if_due(now);
         if self.ended.is_some() {
             return over;
         }
@@ -291,7 +292,7 @@ impl Session {
 
     /// Asks all conditions that were ever asked again; the last answers stand until the new ones are there.
     pub fn reevaluate(&mut self, now: Moment) -> Vec<Effect> {
-        let over = self.end_if_due(now.wall);
+        let over = self.end_if_due(now);
         if self.ended.is_some() {
             return over;
         }
@@ -301,7 +302,7 @@ impl Session {
 
     /// The claims changed: asks again what was asked before and reads one of those that did.
     pub fn handle_claims(&mut self, before: &Value, after: &Value, now: Moment) -> Vec<Effect> {
-        let over = self.end_if_due(now.wall);
+        let over = self.end_if_due(now);
         if self.ended.is_some() {
             return over;
         }
@@ -309,9 +310,11 @@ impl Session {
         self.ask(touched, now, Cause::Changed)
     }
 
-    /// Renewed tokens prolong the session.
-    pub fn handle_expiry(&mut self, expires: OffsetDateTime) {
-        self.expires = expires;
+    /// Renewed tokens prolong the session. The same ones shown again do not, whatever the clock says by now.
+    pub fn handle_expiry(&mut self, expires: OffsetDateTime, now: Moment) {
+        if expires != self.expires.wall() {
+            self.expires = Deadline::new(expires, now);
+        }
     }
 
     /// Ends the session; every flow is cut with this one flag.
@@ -331,7 +334,7 @@ impl Session {
 
     /// Does what is due at `now`: expiry, schedules, holds and waits that ran out, traffic that asks again.
     pub fn handle_timeout(&mut self, now: Moment) -> Vec<Effect> {
-        let over = self.end_if_due(now.wall);
+        let over = self.end_if_due(now);
         if self.ended.is_some() {
             return over;
         }
@@ -345,9 +348,9 @@ impl Session {
         effects
     }
 
-    /// The next moment of the monotonic clock at which [`Self::handle_timeout`] has work, `None` when idle. What is on the
-    /// wall clock stands beside it in [`Self::poll_wall`].
-    pub fn poll_timeout(&self) -> Option<Duration> {
+    /// The next moment of the monotonic clock at which [`Self::handle_timeout`] has work. What is on the wall clock stands
+    /// beside it in [`Self::poll_wall`].
+    pub fn poll_timeout(&self) -> Duration {
         let held = self.flows.values().filter(|flow| matches!(flow.state, FlowState::Held));
         let asked_by_traffic = held.filter_map(|flow| match self.standpoint(flow.target) {
             Standpoint::Unsatisfied(_, conditions) => Some(conditions),
@@ -355,19 +358,20 @@ impl Session {
         });
         let retry = self.conditions.next_retry(&asked_by_traffic.flatten().collect(), self.limits.retry);
         let overdue = self.flows.values().filter_map(|flow| self.deadline(flow)).min();
-        [retry, overdue].into_iter().flatten().min()
+        let condemned = self.condemned.as_ref().map(|condemned| condemned.effective.monotonic());
+        [retry, overdue, condemned].into_iter().flatten().fold(self.expires.monotonic(), Ord::min)
     }
 
     /// The next moment of the wall clock at which [`Self::handle_timeout`] has work: expiry, a revocation or a schedule.
     pub fn poll_wall(&self) -> OffsetDateTime {
-        let revoked = self.condemned.as_ref().map(Condemned::effective);
+        let revoked = self.condemned.as_ref().map(|condemned| condemned.effective.wall());
         let due = [self.conditions.next_scheduled(), revoked].into_iter().flatten();
-        due.fold(self.expires, Ord::min)
+        due.fold(self.expires.wall(), Ord::min)
     }
 
     /// When the session's tokens expire.
     pub fn expires(&self) -> OffsetDateTime {
-        self.expires
+        self.expires.wall()
     }
 
     /// Flows open or waiting.
@@ -386,12 +390,14 @@ impl Session {
     }
 
     /// Ends a session whose time is over before anything else is done for it.
-    fn end_if_due(&mut self, now: OffsetDateTime) -> Vec<Effect> {
-        let revoked = self.condemned.as_ref().filter(|condemned| condemned.is_due(now)).map(Condemned::end);
-        match revoked.or_else(|| (now >= self.expires).then_some(EndReason::Expired)) {
-            Some(reason) => self.end(reason),
-            None => Vec::new(),
-        }
+    fn end_if_due(&mut self, now: Moment) -> Vec<Effect> {
+        self.due(now).map_or_else(Vec::new, |reason| self.end(reason))
+    }
+
+    /// Why the session ends now, if its time is over.
+    fn due(&self, now: Moment) -> Option<EndReason> {
+        let revoked = self.condemned.as_ref().filter(|condemned| condemned.effective.is_over(now));
+        revoked.map(Condemned::end).or_else(|| self.expires.is_over(now).then_some(EndReason::Expired))
     }
 
     fn slot_of(&self, entitlement: &Entitlement) -> Slot {
@@ -465,7 +471,7 @@ impl Session {
 
     /// Decides one flow anew; the whole combination in one place.
     fn decide(&mut self, id: FlowId, now: Moment) -> Vec<Effect> {
-        if self.passes(id, now.wall) {
+        if self.passes(id, now) {
             return Vec::new();
         }
         let Some(flow) = self.flows.get(&id) else { return Vec::new() };

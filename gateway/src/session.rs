@@ -125,7 +125,7 @@ impl LiveSession {
         };
         let claims = facts::claims(&gateway, &tokens, source, connected);
         let inner = Inner {
-            session: Session::new(limits, tokens.expires()),
+            session: Session::new(limits, tokens.expires(), gateway.clock.now()),
             granted: tokens.granted(),
             claims,
             tokens,
@@ -210,7 +210,7 @@ impl LiveSession {
 
     /// Whether the flow may pass data at this moment.
     pub(crate) fn passes(&self, flow: FlowId) -> bool {
-        let now = self.gateway.clock.wall();
+        let now = self.gateway.clock.now();
         self.lock().session.passes(flow, now)
     }
 
@@ -253,9 +253,9 @@ impl LiveSession {
         let now = self.gateway.clock.now();
         let inner = self.lock();
         let at_wall = Duration::try_from(inner.session.poll_wall() - now.wall).unwrap_or_default();
-        let waiting = inner.session.poll_timeout().map(|due| due.saturating_sub(now.monotonic));
+        let waiting = inner.session.poll_timeout().saturating_sub(now.monotonic);
         // The wall clock may jump; nothing sleeps on it for long.
-        waiting.into_iter().fold(at_wall, Ord::min).min(LONGEST_SLEEP)
+        at_wall.min(waiting).min(LONGEST_SLEEP)
     }
 
     /// The one way to change the session: under the lock, with the effects carried out before it is released.

@@ -32,7 +32,7 @@ impl Reads {
 fn is_touched(path: &str, before: &Value, after: &Value) -> bool {
     let answered_differ = || before.get(RESPONSES) != after.get(RESPONSES);
     // The helpers are reached through the dictionary, so whoever takes the whole of it may ask them.
-    let asks_answers = matches!(path, "user.*" | "user.hasPassword" | "user.hasOtp" | "user.hasReason");
+    let asks_answers = matches!(path, "user.*" | "user.hasPassword" | "user.hasOtp" | "user.hasMfa" | "user.hasReason");
     (asks_answers && answered_differ()) || differs(Some(before), Some(after), path)
 }
 
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn answered_remedies_touch_whoever_may_ask_for_them() {
         let (before, after) = (json!({"user": {}, "responses": []}), json!({"user": {}, "responses": [1]}));
-        for touched in ["user.hasReason", "user.hasOtp", "user.hasPassword", "user.*", "*"] {
+        for touched in ["user.hasReason", "user.hasOtp", "user.hasMfa", "user.hasPassword", "user.*", "*"] {
             check(&[touched], &before, &after, true);
         }
         check(&["user.groups", "device.*"], &before, &after, false);

@@ -1,9 +1,7 @@
 //! A session whose tokens are revoked: ended now, or condemned to end when the revocation takes effect, unless newer tokens
 //! are shown by then.
 
-use time::OffsetDateTime;
-
-use super::{Effect, EndReason, Moment, Session};
+use super::{Effect, EndReason, Moment, Session, deadline::Deadline};
 use crate::{
     revocation::{CLOCK_SKEW, RevocationRule},
     token::TokenKind,
@@ -12,20 +10,12 @@ use crate::{
 /// When a session ends, whatever else happens to it.
 #[derive(Debug)]
 pub(super) struct Condemned {
-    effective: OffsetDateTime,
+    pub(super) effective: Deadline,
     seq: u64,
     reason: String,
 }
 
 impl Condemned {
-    pub(super) fn is_due(&self, now: OffsetDateTime) -> bool {
-        self.effective <= now
-    }
-
-    pub(super) fn effective(&self) -> OffsetDateTime {
-        self.effective
-    }
-
     pub(super) fn end(&self) -> EndReason {
         EndReason::Revoked { reason: self.reason.clone() }
     }
@@ -47,9 +37,9 @@ impl Session {
         if held.is_some_and(|held| held.seq == first.seq) {
             return Vec::new();
         }
-        if held.is_none_or(|held| first.effective < held.effective) {
-            self.condemned =
-                Some(Condemned { effective: first.effective, seq: first.seq, reason: first.reason.clone() });
+        if held.is_none_or(|held| first.effective < held.effective.wall()) {
+            let effective = Deadline::new(first.effective, now);
+            self.condemned = Some(Condemned { effective, seq: first.seq, reason: first.reason.clone() });
         }
         // A rule that is due later may still take more, which the user has to be told.
         let sign_in = covering.iter().any(|(kind, _)| *kind == TokenKind::Claims);
@@ -60,7 +50,7 @@ impl Session {
     /// forgotten.
     pub fn handle_all_revocations(&mut self, covering: &[(TokenKind, RevocationRule)], now: Moment) -> Vec<Effect> {
         let first = covering.iter().map(|(_, rule)| rule.effective).min();
-        self.condemned.take_if(|condemned| Some(condemned.effective) != first);
+        self.condemned.take_if(|condemned| Some(condemned.effective.wall()) != first);
         self.handle_revocations(covering, now)
     }
 }

@@ -18,6 +18,9 @@ use crate::{
 
 const START: OffsetDateTime = time::macros::datetime!(2026-01-05 09:00 UTC);
 
+/// When the sessions of these tests expire.
+const END: Duration = Duration::from_secs(3600);
+
 fn at(seconds: u64) -> Moment {
     Moment { monotonic: Duration::from_secs(seconds), wall: START + Duration::from_secs(seconds) }
 }
@@ -72,7 +75,7 @@ fn set_with(session: &mut Session, entitlements: &[Arc<Entitlement>], defined: &
 
 /// A session whose one entitlement allows 10.0.0.5:443 under the conditions.
 fn session(conditions: &[u128], logic: Logic) -> Session {
-    let mut session = Session::new(Limits::default(), START + Duration::from_secs(3600));
+    let mut session = Session::new(Limits::default(), START + Duration::from_secs(3600), at(0));
     set(&mut session, &[entitlement(1, Action_::Allow, "10.0.0.5", conditions, logic)], at(0));
     session
 }
@@ -110,7 +113,7 @@ fn open_flow() -> Session {
     let mut session = session(&[1], Logic::And);
     let run = run_of(&session.open(FLOW, target("10.0.0.5"), at(0)), 1);
     assert_eq!(told(&session.handle_answer(condition(1), run, Ok(true), at(0))), ["c1 true", "allow e1#0"]);
-    assert!(session.passes(FLOW, START));
+    assert!(session.passes(FLOW, at(0)));
     session
 }
 
@@ -125,7 +128,7 @@ fn what_is_not_granted_is_refused() {
 fn nothing_passes_before_the_condition_answered() {
     let mut session = session(&[1], Logic::And);
     assert_eq!(told(&session.open(FLOW, target("10.0.0.5"), at(0))), ["ask"]);
-    assert!(!session.passes(FLOW, START));
+    assert!(!session.passes(FLOW, at(0)));
     assert_eq!(told(&session.open(FlowId(2), target("10.0.0.5"), at(0))), [""; 0], "one question serves all who wait");
     assert_eq!(told(&session.handle_timeout(at(10))), ["deny flow.no-answer", "deny flow.no-answer"]);
 }
@@ -135,10 +138,10 @@ fn a_false_condition_holds_and_lets_go_when_it_turns() {
     let mut session = session(&[1], Logic::And);
     let run = run_of(&session.open(FLOW, target("10.0.0.5"), at(0)), 1);
     assert_eq!(told(&session.handle_answer(condition(1), run, Ok(false), at(0))), ["c1 false", "hold c1"]);
-    assert_eq!(session.poll_timeout(), Some(Duration::from_secs(1)));
+    assert_eq!(session.poll_timeout(), Duration::from_secs(1));
     let run = run_of(&session.handle_timeout(at(1)), 1);
     assert_eq!(told(&session.handle_answer(condition(1), run, Ok(true), at(1))), ["c1 true", "allow e1#0"]);
-    assert_eq!(session.poll_timeout(), None);
+    assert_eq!(session.poll_timeout(), END);
 }
 
 #[test]
@@ -147,7 +150,7 @@ fn a_hold_ends() {
     let run = run_of(&session.open(FLOW, target("10.0.0.5"), at(0)), 1);
     session.handle_answer(condition(1), run, Ok(false), at(0));
     assert_eq!(told(&session.handle_timeout(at(60))), ["deny flow.hold-timed-out"]);
-    assert_eq!(session.poll_timeout(), None, "a condition nobody waits for wakes nobody");
+    assert_eq!(session.poll_timeout(), END, "a condition nobody waits for wakes nobody");
 }
 
 #[test]
@@ -177,12 +180,12 @@ fn thrown_holds_as_false_does_and_a_timeout_denies() {
 fn a_condition_that_turns_false_cuts() {
     let mut session = open_flow();
     let run = run_of(&session.reevaluate(at(5)), 1);
-    assert!(session.passes(FLOW, START), "the last answer stands while it is asked again");
+    assert!(session.passes(FLOW, at(0)), "the last answer stands while it is asked again");
     assert_eq!(
         told(&session.handle_answer(condition(1), run, Ok(false), at(5))),
         ["c1 false", "cut flow.condition-false"]
     );
-    assert!(!session.passes(FLOW, START));
+    assert!(!session.passes(FLOW, at(0)));
 }
 
 /// An open flow under condition 3, which is asked every minute.
@@ -199,7 +202,7 @@ fn a_schedule_asks_at_the_full_minute_and_cuts() {
     assert_eq!(session.poll_wall(), START + Duration::from_secs(60));
     assert_eq!(told(&session.handle_timeout(at(59))), [""; 0]);
     let run = run_of(&session.handle_timeout(at(60)), 3);
-    assert!(session.passes(FLOW, START), "the last answer stands while it is asked again");
+    assert!(session.passes(FLOW, at(0)), "the last answer stands while it is asked again");
     assert_eq!(told(&session.handle_timeout(at(61))), [""; 0], "once for each moment");
     assert_eq!(
         told(&session.handle_answer(condition(3), run, Ok(false), at(61))),
@@ -235,7 +238,7 @@ fn a_clock_that_jumps_skips_and_repeats_nothing_for_long() {
 fn a_session_asks_a_little_after_the_scheduled_moment() {
     let delay = Duration::from_secs(3);
     let limits = Limits { schedule_delay: delay, ..Limits::default() };
-    let mut session = Session::new(limits, START + Duration::from_secs(3600));
+    let mut session = Session::new(limits, START + Duration::from_secs(3600), at(0));
     set(&mut session, &[entitlement(1, Action_::Allow, "10.0.0.5", &[3], Logic::And)], at(0));
     session.open(FLOW, target("10.0.0.5"), at(0));
     assert_eq!(session.poll_wall(), START + Duration::from_secs(60) + delay);
@@ -293,7 +296,7 @@ fn changed_claims_ask_what_reads_them() {
     assert_eq!(told(&session.handle_claims(&claims(1, 1), &claims(1, 1), at(1))), [""; 0]);
     let asked = session.handle_claims(&claims(1, 1), &claims(1, 2), at(1));
     assert_eq!(told(&asked), ["ask"]);
-    assert!(session.passes(FLOW, START), "the last answer stands while it is asked again");
+    assert!(session.passes(FLOW, at(0)), "the last answer stands while it is asked again");
     let run = run_of(&asked, 2);
     let effects = session.handle_answer(condition(2), run, Err(failure(FailureKind::Crash)), at(1));
     assert_eq!(told(&effects), ["c2 false", "cut flow.condition-failed"]);
@@ -309,10 +312,10 @@ fn an_edited_condition_pauses_until_it_answers() {
     let mut session = open_flow();
     let effects = session.handle_edited(condition(1), at(5));
     assert_eq!(told(&effects), ["pause", "ask"]);
-    assert!(!session.passes(FLOW, START));
+    assert!(!session.passes(FLOW, at(0)));
     let run = run_of(&effects, 1);
     assert_eq!(told(&session.handle_answer(condition(1), run, Ok(true), at(5))), ["c1 true", "resume"]);
-    assert!(session.passes(FLOW, START));
+    assert!(session.passes(FLOW, at(0)));
     let run = run_of(&session.handle_edited(condition(1), at(6)), 1);
     assert_eq!(
         told(&session.handle_answer(condition(1), run, Err(failure(FailureKind::Timeout)), at(6))),
@@ -329,7 +332,7 @@ fn a_narrower_block_cuts_what_a_wider_rule_allowed() {
         [""; 0],
         "still allowed, never interrupted"
     );
-    assert!(session.passes(FLOW, START));
+    assert!(session.passes(FLOW, at(0)));
     let block = entitlement(2, Action_::Block, "10.0.0.5", &[], Logic::And);
     assert_eq!(told(&set(&mut session, &[allow, block], at(2))), ["cut flow.blocked"]);
 }
@@ -383,9 +386,25 @@ fn the_end_is_the_end() {
     let mut session = open_flow();
     let reason = EndReason::Revoked { reason: "lost laptop".into() };
     assert_eq!(told(&session.end(reason)), ["end session.revoked"]);
-    assert!(!session.passes(FLOW, START));
+    assert!(!session.passes(FLOW, at(0)));
     assert_eq!(told(&session.open(FlowId(2), target("10.0.0.5"), at(1))), ["deny flow.session-ended"]);
     assert_eq!(told(&session.end(EndReason::SignedOut)), [""; 0]);
+}
+
+#[test]
+fn a_clock_that_is_set_back_prolongs_nothing() {
+    let back = |monotonic: u64| Moment {
+        monotonic: Duration::from_secs(monotonic),
+        wall: START + Duration::from_secs(monotonic) - Duration::from_secs(1800),
+    };
+    let mut session = open_flow();
+    assert!(session.passes(FLOW, back(3599)) && !session.passes(FLOW, back(3600)));
+    session.handle_expiry(START + Duration::from_secs(3600), back(100));
+    assert!(!session.passes(FLOW, back(3600)), "the same tokens shown again");
+    session.handle_revocations(&[(TokenKind::Claims, revocation(7, 300))], at(200));
+    assert!(session.passes(FLOW, back(299)) && !session.passes(FLOW, back(300)));
+    assert_eq!(session.poll_timeout(), Duration::from_secs(300));
+    assert_eq!(told(&session.handle_timeout(back(300))), ["end session.revoked"]);
 }
 
 fn revocation(seq: u64, after: u64) -> RevocationRule {
@@ -402,14 +421,14 @@ fn a_delayed_revocation_ends_unless_newer_tokens_are_shown() {
     assert_eq!(told(&session.handle_revocations(&covering, at(1))), ["renew before, sign in: true"]);
     assert_eq!(told(&session.handle_revocations(&covering, at(1))), [""; 0], "told once");
     assert_eq!(session.poll_wall(), START + Duration::from_secs(300));
-    assert!(session.passes(FLOW, at(299).wall) && !session.passes(FLOW, at(300).wall), "before any timer");
+    assert!(session.passes(FLOW, at(299)) && !session.passes(FLOW, at(300)), "before any timer");
     let sooner = [(TokenKind::Entitlement, revocation(8, 100))];
     assert_eq!(told(&session.handle_revocations(&sooner, at(2))), ["renew before, sign in: false"]);
-    assert!(!session.passes(FLOW, at(100).wall));
+    assert!(!session.passes(FLOW, at(100)));
     assert_eq!(told(&session.handle_all_revocations(&covering, at(3))), ["renew before, sign in: true"]);
-    assert!(session.passes(FLOW, at(299).wall), "newer entitlements are covered by the later rule only");
+    assert!(session.passes(FLOW, at(299)), "newer entitlements are covered by the later rule only");
     assert_eq!(told(&session.handle_all_revocations(&[], at(4))), [""; 0]);
-    assert!(session.passes(FLOW, at(300).wall));
+    assert!(session.passes(FLOW, at(300)));
     session.handle_revocations(&covering, at(5));
     assert_eq!(told(&session.handle_timeout(at(300))), ["end session.revoked"]);
 }
@@ -428,17 +447,17 @@ fn a_revocation_at_once_is_at_once() {
 #[test]
 fn expiry_stops_packets_before_any_timer() {
     let mut session = open_flow();
-    assert!(!session.passes(FLOW, START + Duration::from_secs(3600)));
+    assert!(!session.passes(FLOW, at(3600)));
     assert_eq!(told(&session.handle_timeout(at(3600))), ["end session.expired"]);
     let mut renewed = open_flow();
-    renewed.handle_expiry(START + Duration::from_secs(7200));
-    assert!(renewed.passes(FLOW, START + Duration::from_secs(3600)));
+    renewed.handle_expiry(START + Duration::from_secs(7200), at(10));
+    assert!(renewed.passes(FLOW, at(3600)));
 }
 
 #[test]
 fn flows_are_bounded() {
     let limits = Limits { flows: 1, ..Limits::default() };
-    let mut session = Session::new(limits, START + Duration::from_secs(3600));
+    let mut session = Session::new(limits, START + Duration::from_secs(3600), at(0));
     set(&mut session, &[entitlement(1, Action_::Allow, "10.0.0.5", &[1], Logic::And)], at(0));
     session.open(FLOW, target("10.0.0.5"), at(0));
     assert_eq!(told(&session.open(FlowId(2), target("10.0.0.5"), at(0))), ["deny flow.too-many"]);

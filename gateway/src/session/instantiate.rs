@@ -97,7 +97,7 @@ impl LiveSession {
             let claims = std::mem::replace(&mut inner.claims, self.claims_of(&tokens));
             let renewed = inner.tokens.entitlement_id() != tokens.entitlement_id();
             inner.granted = tokens.granted();
-            inner.session.handle_expiry(tokens.expires());
+            inner.session.handle_expiry(tokens.expires(), now);
             inner.tokens = tokens;
             let mut effects = self.condemn_anew(inner, now);
             if inner.is_live() {

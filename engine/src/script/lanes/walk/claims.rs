@@ -32,7 +32,7 @@ impl Walker<'_> {
         let read = match (self.claims_path(object).as_deref(), method) {
             (Some("system"), "isClientInNetwork") => Some("system.clientSrcIP".to_owned()),
             (Some("device"), "isClientInNetwork") => Some("device.clientIPs".to_owned()),
-            (Some("user"), "hasPassword" | "hasOtp" | "hasReason") => Some(format!("user.{method}")),
+            (Some("user"), "hasPassword" | "hasOtp" | "hasMfa" | "hasReason") => Some(format!("user.{method}")),
             (Some("system"), "inTimeRange") => {
                 self.member_parts(object, true);
                 return;

@@ -29,9 +29,9 @@ pub(super) struct Pair {
 
 impl Pair {
     pub(super) fn new() -> Self {
-        let model = Model { expires: 3600, ..Model::default() };
+        let model = Model { expires: (3600, 3600), ..Model::default() };
         let mut pair = Self {
-            session: Session::new(Limits::default(), START + Duration::from_secs(3600)),
+            session: Session::new(Limits::default(), START + Duration::from_secs(3600), at(0)),
             model,
             entitlements: Vec::new(),
             runs: BTreeMap::new(),
@@ -49,7 +49,7 @@ impl Pair {
     }
 
     pub(super) fn step(&mut self, step: &Step) {
-        if self.is_looked_at(step) && self.model.is_over(self.wall()) {
+        if self.is_looked_at(step) && self.model.is_over(self.wall(), self.now) {
             self.model.ended = true;
         }
         let effects = self.carry_out(step);
@@ -58,10 +58,10 @@ impl Pair {
     }
 
     pub(super) fn check(&self, step: &Step) -> Result<(), TestCaseError> {
-        let over = self.model.is_over(self.wall());
+        let over = self.model.is_over(self.wall(), self.now);
         for id in 1..=self.next_flow {
             let expected = !over && self.model.flows.get(&id).is_some_and(|(_, status)| *status == Status::Open);
-            let got = self.session.passes(FlowId(id), self.moment().wall);
+            let got = self.session.passes(FlowId(id), self.moment());
             prop_assert_eq!(got, expected, "flow {} after {:?} at {} s", id, step, self.now);
         }
         prop_assert_eq!(self.session.flow_count(), self.model.flows.len(), "flows after {:?}", step);
@@ -99,9 +99,12 @@ impl Pair {
     /// The session wants to be woken when the wall clock ends or asks something.
     fn check_wake(&self, step: &Step) -> Result<(), TestCaseError> {
         let scheduled = self.model.conditions.get(&3).filter(|condition| condition.was_asked());
-        let due = [self.model.revoked_at(), scheduled.and_then(|condition| condition.due)];
-        let expected = due.into_iter().flatten().fold(self.model.expires, i64::min);
+        let revoked = self.model.condemned;
+        let due = [revoked.map(|(wall, _)| wall), scheduled.and_then(|condition| condition.due)];
+        let expected = due.into_iter().flatten().fold(self.model.expires.0, i64::min);
         prop_assert_eq!(self.session.poll_wall(), START + time::Duration::seconds(expected), "wake after {:?}", step);
+        let end = revoked.map_or(self.model.expires.1, |(_, monotonic)| self.model.expires.1.min(monotonic));
+        prop_assert!(self.session.poll_timeout() <= Duration::from_secs(end), "wake after {:?}", step);
         Ok(())
     }
 
@@ -162,6 +165,7 @@ impl Pair {
             Step::Revoke(revocation) => self.revoke(revocation),
             Step::Pardon => {
                 self.model.revocations.clear();
+                self.model.condemned = None;
                 self.revocations = Revocations::default();
                 self.session.handle_all_revocations(&[], moment)
             }
@@ -280,13 +284,15 @@ impl Pair {
         self.model.decided.0 = self.model.seq;
         if let Some(life) = life {
             self.model.decided.1 = self.model.seq;
-            self.model.expires = self.wall() + i64::from(life);
+            let wall = self.wall() + i64::from(life);
+            if wall != self.model.expires.0 {
+                self.model.expires = (wall, self.now + u64::from(life));
+            }
         }
-        self.session.handle_expiry(START + time::Duration::seconds(self.model.expires));
+        self.session.handle_expiry(START + time::Duration::seconds(self.model.expires.0), moment);
         let mut effects = self.session.handle_all_revocations(&self.covering(), moment);
-        // What is due within the skew of clocks is due.
-        self.model.ended |= self.model.revoked_at().is_some_and(|effective| effective <= self.wall() + 1);
-        self.model.ended |= self.model.is_over(self.wall());
+        self.model.condemn_anew(self.wall(), self.now);
+        self.model.ended |= self.model.is_over(self.wall(), self.now);
         let (before, after) = self.change_claims(mask);
         if let Some(scheduled) = self.model.conditions.get_mut(&3).filter(|_| !self.model.ended) {
             scheduled.plan(self.now as i64 + self.clock);
@@ -316,8 +322,9 @@ impl Pair {
         let covered =
             self.tokens().into_iter().filter(|(_, facts)| rule.covers(*facts)).map(|(kind, _)| (kind, rule.clone()));
         let covering: Vec<(TokenKind, RevocationRule)> = covered.collect();
-        let now_due = self.model.revoked_at().is_some_and(|first| first <= self.wall() + 1 && !covering.is_empty());
-        self.model.ended |= now_due && effective <= self.wall() + 1;
+        if !covering.is_empty() {
+            self.model.condemn(effective, self.wall(), self.now);
+        }
         self.session.handle_revocations(&covering, moment)
     }
 
@@ -352,7 +359,7 @@ impl Pair {
 
     fn tick(&mut self) -> Vec<Effect> {
         let wall = self.wall();
-        self.model.ended |= self.model.is_over(wall);
+        self.model.ended |= self.model.is_over(wall, self.now);
         if !self.model.ended {
             self.model.pass_time(self.now);
             if self.model.is_scheduled(wall) {

@@ -13,8 +13,10 @@ pub(super) struct Model {
     /// Whether more rules may come.
     pub building: bool,
     pub ended: bool,
-    /// Seconds of the wall clock at which the tokens end.
-    pub expires: i64,
+    /// Seconds of the wall clock and of the monotonic clock at which the tokens end, whichever comes first.
+    pub expires: (i64, u64),
+    /// The same of the first revocation that covers them.
+    pub condemned: Option<(i64, u64)>,
     /// Revocations with their number and the second they take effect.
     pub revocations: Vec<(u64, i64, Revocation)>,
     pub seq: u64,
@@ -143,8 +145,8 @@ impl Model {
         self.change(|number, condition| condition.reads(number, mask));
     }
 
-    /// When the tokens now held are dead by revocation.
-    pub(super) fn revoked_at(&self) -> Option<i64> {
+    /// When the first revocation that covers the tokens now held takes effect.
+    fn revoked_at(&self) -> Option<i64> {
         let covers = |seq: u64, revocation: &Revocation| {
             let claims = revocation.claims && revocation.site.is_none() && seq > self.decided.0;
             let entitlement = revocation.entitlement && revocation.site != Some(false) && seq > self.decided.1;
@@ -153,9 +155,28 @@ impl Model {
         self.revocations.iter().filter(|(seq, _, said)| covers(*seq, said)).map(|(_, effective, _)| *effective).min()
     }
 
-    /// Whether nothing may pass at this second.
-    pub(super) fn is_over(&self, wall: i64) -> bool {
-        self.ended || wall >= self.expires || self.revoked_at().is_some_and(|effective| effective <= wall)
+    /// A revocation covers a token held. What is due within the skew of clocks is due.
+    pub(super) fn condemn(&mut self, effective: i64, wall: i64, now: u64) {
+        if effective <= wall + 1 {
+            self.ended = true;
+        } else if self.condemned.is_none_or(|(first, _)| effective < first) {
+            self.condemned = Some((effective, now + u64::try_from(effective - wall).unwrap()));
+        }
+    }
+
+    /// Other tokens are held.
+    pub(super) fn condemn_anew(&mut self, wall: i64, now: u64) {
+        let first = self.revoked_at();
+        self.condemned = self.condemned.filter(|(effective, _)| Some(*effective) == first);
+        if let Some(effective) = first {
+            self.condemn(effective, wall, now);
+        }
+    }
+
+    /// Whether nothing may pass at this second of both clocks.
+    pub(super) fn is_over(&self, wall: i64, now: u64) -> bool {
+        let over = |end: (i64, u64)| wall >= end.0 || now >= end.1;
+        self.ended || over(self.expires) || self.condemned.is_some_and(over)
     }
 
     /// Decides every flow from scratch.
