@@ -85,6 +85,14 @@ impl Entry {
         let sessions = BTreeMap::new();
         Self { connection: 0, address, since: now, last_heard: now, sent: 0, position: 0, lost, sessions }
     }
+
+    /// Takes in a session as its gateway sees it now.
+    fn add(&mut self, appliance: ApplianceId, facts: &SessionFacts) {
+        let fits = self.sessions.len() < MAX_SESSIONS || self.sessions.contains_key(&facts.session);
+        if let Some(session) = live_session(appliance, facts).filter(|_| fits) {
+            self.sessions.insert(session.session, session);
+        }
+    }
 }
 
 /// A gateway's place in the registry while its watch stream lives.
@@ -138,17 +146,11 @@ impl Gateways {
         entry.last_heard = now;
         match report {
             Report::Sessions { sessions } => {
-                let live = sessions.iter().take(MAX_SESSIONS).filter_map(|facts| live_session(appliance, facts));
-                entry.sessions = live.map(|session| (session.session, session)).collect();
+                entry.sessions.clear();
+                sessions.iter().for_each(|facts| entry.add(appliance, facts));
             }
-            Report::SessionStarted(facts) => {
-                let known = entry.sessions.contains_key(&facts.session);
-                if let Some(session) =
-                    live_session(appliance, facts).filter(|_| known || entry.sessions.len() < MAX_SESSIONS)
-                {
-                    entry.sessions.insert(session.session, session);
-                }
-            }
+            Report::MoreSessions { sessions } => sessions.iter().for_each(|facts| entry.add(appliance, facts)),
+            Report::SessionStarted(facts) => entry.add(appliance, facts),
             Report::SessionEnded { session } => {
                 entry.sessions.remove(session);
             }

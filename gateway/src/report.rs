@@ -11,7 +11,7 @@ use engine::id::SessionId;
 use protocol::{
     carrier::{CarrierError, SharedCarrier, Stream},
     frame::{self, FrameError, MAX_MESSAGE},
-    message::{AdminMessage, ControllerRequest, Report, ReportAck},
+    message::{AdminMessage, ControllerRequest, Report, ReportAck, SessionFacts},
 };
 use tokio::{sync::Notify, time::timeout};
 
@@ -133,9 +133,23 @@ fn next_news(gateway: &Arc<Gateway>) -> Option<Report> {
         queue.news.clear();
         drop(queue);
         let live = gateway.registry.all().into_vec().into_iter().filter(|session| !*session.over().borrow());
-        return Some(Report::Sessions { sessions: live.filter_map(|session| session.facts()).collect() });
+        let facts: Vec<SessionFacts> = live.filter_map(|session| session.facts()).collect();
+        let mut reports = in_reports(facts);
+        let first = reports.pop_front();
+        // What came in meanwhile is newer.
+        let mut queue = gateway.reports.lock();
+        reports.append(&mut queue.news);
+        queue.news = reports;
+        return first;
     }
     queue.news.pop_front()
+}
+
+/// All sessions in reports that are small enough to be sent.
+fn in_reports(mut facts: Vec<SessionFacts>) -> VecDeque<Report> {
+    let rest = facts.split_off(facts.len().min(SESSIONS_IN_A_REPORT));
+    let more = rest.chunks(SESSIONS_IN_A_REPORT).map(|sessions| Report::MoreSessions { sessions: sessions.to_vec() });
+    std::iter::once(Report::Sessions { sessions: facts }).chain(more).collect()
 }
 
 async fn tell(gateway: &Arc<Gateway>, stream: &mut Stream, report: &Report) -> Result<(), ShipError> {
@@ -148,6 +162,9 @@ async fn tell(gateway: &Arc<Gateway>, stream: &mut Stream, report: &Report) -> R
     Ok(())
 }
 
+/// Far below the length of a message, however long the names of entitlements are.
+const SESSIONS_IN_A_REPORT: usize = 1_000;
+
 /// News kept while there is no controller.
 const MAX_NEWS: usize = 10_000;
 
@@ -157,3 +174,48 @@ const MAX_MESSAGES: usize = 64;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 const RETRY: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use engine::id::SiteId;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn facts(number: u128) -> SessionFacts {
+        SessionFacts {
+            session: SessionId::new(Uuid::from_u128(number)),
+            name: "CN=4c07bc6757ea42ddb702c2d6c45419fc,CN=ana,OU=local".parse().unwrap(),
+            site: SiteId::new(Uuid::nil()),
+            address: Ipv4Addr::LOCALHOST.into(),
+            since: 0,
+            expires: 0,
+            entitlements: Vec::new(),
+            client: Box::default(),
+        }
+    }
+
+    fn lengths(count: u128) -> Vec<(bool, usize)> {
+        let reports = in_reports((0..count).map(facts).collect());
+        let length = |report: &Report| match report {
+            Report::Sessions { sessions } => (true, sessions.len()),
+            Report::MoreSessions { sessions } => (false, sessions.len()),
+            Report::SessionStarted(_)
+            | Report::SessionEnded { .. }
+            | Report::Audit { .. }
+            | Report::AdminMessage(_) => {
+                panic!("no list of sessions")
+            }
+        };
+        reports.iter().map(length).collect()
+    }
+
+    #[test]
+    fn very_many_sessions_are_told_in_parts() {
+        assert_eq!(lengths(0), [(true, 0)], "that there are none is told, too");
+        assert_eq!(lengths(1_000), [(true, 1_000)]);
+        assert_eq!(lengths(2_001), [(true, 1_000), (false, 1_000), (false, 1)]);
+    }
+}

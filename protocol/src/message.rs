@@ -344,8 +344,13 @@ pub struct WatchAck {
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "report", rename_all = "kebab-case")]
 pub enum Report {
-    /// All live sessions, after connecting.
+    /// The live sessions, after connecting, in place of all told before. When there are many, the others follow.
     Sessions {
+        /// The sessions.
+        sessions: Vec<SessionFacts>,
+    },
+    /// Further live sessions.
+    MoreSessions {
         /// The sessions.
         sessions: Vec<SessionFacts>,
     },

@@ -184,7 +184,10 @@ async fn report(c: &Controller, carrier: &SharedCarrier, mut stream: Stream) -> 
                 messages::post(c.store.as_ref(), peer.appliance, message).await;
                 Vec::new()
             }
-            Report::Sessions { .. } | Report::SessionStarted(_) | Report::SessionEnded { .. } => Vec::new(),
+            Report::Sessions { .. }
+            | Report::MoreSessions { .. }
+            | Report::SessionStarted(_)
+            | Report::SessionEnded { .. } => Vec::new(),
         };
         let audit_position = c.store.append_foreign_audit(peer.appliance, rows).await.map_err(WatchError::Store)?;
         frame::write_frame(stream.send.as_mut(), &ReportAck { audit_position }).await?;

@@ -338,6 +338,7 @@ async fn report_stream(mut stream: Stream, state: &State) {
         let Ok(report) = read_frame::<Report, _>(&mut stream.receive, 1 << 20).await else { return };
         match report {
             Report::Sessions { sessions } => drop(state.sessions.send_replace(sessions)),
+            Report::MoreSessions { sessions } => state.sessions.send_modify(|known| known.extend(sessions)),
             Report::SessionStarted(facts) => state.sessions.send_modify(|sessions| {
                 sessions.retain(|known| known.session != facts.session);
                 sessions.push(facts);

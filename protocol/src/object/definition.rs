@@ -3,28 +3,30 @@
 //! Documents were checked field by field when they were saved; what is refused here was written by another version or by
 //! hand, and counts as absent.
 
-use std::{
-    collections::BTreeSet,
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+mod identity;
+mod site;
+
+use std::{collections::BTreeSet, time::Duration};
 
 use engine::{
     id::{
         AdministrativeRoleId, ConditionId, CriteriaScriptId, EntitlementId, EntitlementScriptId, IdentityProviderId,
-        LocalUserId, PolicyId, SiteId, UserScriptId,
+        PolicyId, SiteId, UserScriptId,
     },
     object::{
-        Action, AppShortcut, ClaimMapping, Condition, CriteriaScript, Direction, DnsResolver, Effect, Entitlement,
-        EntitlementScript, EntitlementScriptType, HostSpec, IdentityProvider, IdentityProviderType, LocalUser, Logic,
-        OnDemandMapping, Policy, PolicyType, PortRange, PortSpec, Remedy, RemedyAsk, Schedule, Site, Traffic,
-        UserScript,
+        Action, AppShortcut, Condition, CriteriaScript, Direction, Effect, Entitlement, EntitlementScript,
+        EntitlementScriptType, HostSpec, IdentityProvider, LocalUser, Logic, Policy, PolicyType, PortRange, PortSpec,
+        Remedy, RemedyAsk, Schedule, Site, Traffic, UserScript,
     },
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{ObjectKind, TOTP_PROVIDER};
+use identity::{ProviderDocument, UserDocument};
+use site::SiteDocument;
+
+pub use site::parse_server;
 
 /// A configured object as the engine needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -453,217 +455,6 @@ impl EntitlementScriptDocument {
                 ScriptTypeName::AppShortcut => EntitlementScriptType::AppShortcut,
             },
             expression: self.expression,
-        }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct SiteDocument {
-    id: SiteId,
-    name: String,
-    #[serde(default)]
-    name_resolution: NameResolutionDocument,
-    #[serde(default)]
-    admit_without_controller_seconds: Option<u64>,
-    #[serde(default)]
-    keep_without_controller_seconds: Option<u64>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct NameResolutionDocument {
-    use_hosts_file: bool,
-    dns_resolvers: Vec<DnsResolverDocument>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct DnsResolverDocument {
-    name: String,
-    #[serde(default)]
-    servers: Vec<String>,
-    #[serde(default)]
-    match_domains: Vec<String>,
-    #[serde(default = "default_update_interval")]
-    update_interval: u64,
-    #[serde(default, rename = "queryAAAA")]
-    query_aaaa: bool,
-}
-
-fn default_update_interval() -> u64 {
-    60
-}
-
-impl SiteDocument {
-    fn into_site(self) -> Result<Site, String> {
-        let resolvers = self.name_resolution.dns_resolvers.into_iter().map(DnsResolverDocument::into_resolver);
-        Ok(Site {
-            id: self.id,
-            name: self.name,
-            use_hosts_file: self.name_resolution.use_hosts_file,
-            dns_resolvers: resolvers.collect::<Result<_, _>>()?,
-            admit_without_controller: self.admit_without_controller_seconds.map(Duration::from_secs),
-            keep_without_controller: self.keep_without_controller_seconds.map(Duration::from_secs),
-        })
-    }
-}
-
-impl DnsResolverDocument {
-    fn into_resolver(self) -> Result<DnsResolver, String> {
-        let servers = self
-            .servers
-            .iter()
-            .map(|text| parse_server(text).ok_or_else(|| format!("`{text}` is no DNS server address")));
-        Ok(DnsResolver {
-            name: self.name,
-            servers: servers.collect::<Result<_, _>>()?,
-            match_domains: self
-                .match_domains
-                .into_iter()
-                .map(|domain| domain.trim_matches('.').to_ascii_lowercase())
-                .collect(),
-            update_interval: Duration::from_secs(self.update_interval.max(1)),
-            query_aaaa: self.query_aaaa,
-        })
-    }
-}
-
-/// Reads a DNS server: an address, or an address with a port.
-pub fn parse_server(text: &str) -> Option<SocketAddr> {
-    let with_port = text.parse::<SocketAddr>().ok();
-    with_port.or_else(|| text.parse::<IpAddr>().ok().map(|address| SocketAddr::new(address, 53)))
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ProviderDocument {
-    id: IdentityProviderId,
-    name: String,
-    #[serde(rename = "type")]
-    provider_type: String,
-    #[serde(default)]
-    admin_provider: bool,
-    #[serde(default = "default_lockout_threshold")]
-    user_lockout_threshold: u32,
-    #[serde(default = "default_lockout_minutes")]
-    user_lockout_duration_minutes: u64,
-    #[serde(default)]
-    claim_mappings: Vec<ClaimMappingDocument>,
-    #[serde(default)]
-    user_scripts: Vec<UserScriptId>,
-    #[serde(default)]
-    on_demand_claim_mappings: Vec<OnDemandDocument>,
-    #[serde(default = "default_device_limit")]
-    device_limit_per_user: u32,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ClaimMappingDocument {
-    attribute_name: String,
-    claim_name: String,
-    #[serde(default)]
-    list: bool,
-    #[serde(default)]
-    encrypt: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct OnDemandDocument {
-    command: String,
-    claim_name: String,
-    platform: String,
-    #[serde(default)]
-    parameters: Option<OnDemandParameters>,
-}
-
-#[derive(Deserialize, Default)]
-struct OnDemandParameters {
-    #[serde(default)]
-    name: Option<String>,
-    #[serde(default)]
-    path: Option<String>,
-    #[serde(default)]
-    args: Option<String>,
-}
-
-impl OnDemandDocument {
-    fn into_mapping(self) -> OnDemandMapping {
-        let OnDemandParameters { name, path, args } = self.parameters.unwrap_or_default();
-        OnDemandMapping { claim: self.claim_name, platform: self.platform, command: self.command, name, path, args }
-    }
-}
-
-fn default_lockout_threshold() -> u32 {
-    5
-}
-
-fn default_lockout_minutes() -> u64 {
-    1
-}
-
-fn default_device_limit() -> u32 {
-    100
-}
-
-impl ProviderDocument {
-    fn into_provider(self) -> IdentityProvider {
-        let mapping = |mapping: ClaimMappingDocument| ClaimMapping {
-            attribute: mapping.attribute_name,
-            claim: mapping.claim_name,
-            list: mapping.list,
-            encrypt: mapping.encrypt,
-        };
-        IdentityProvider {
-            id: self.id,
-            name: self.name,
-            provider_type: match self.provider_type.as_str() {
-                "LocalDatabase" => IdentityProviderType::LocalDatabase,
-                "ServiceDatabase" => IdentityProviderType::ServiceDatabase,
-                "Connector" => IdentityProviderType::Connector,
-                _ => IdentityProviderType::External,
-            },
-            admin_provider: self.admin_provider,
-            lockout_threshold: self.user_lockout_threshold,
-            lockout_duration: Duration::from_secs(self.user_lockout_duration_minutes.saturating_mul(60)),
-            claim_mappings: self.claim_mappings.into_iter().map(mapping).collect(),
-            user_scripts: self.user_scripts,
-            on_demand: self.on_demand_claim_mappings.into_iter().map(OnDemandDocument::into_mapping).collect(),
-            device_limit: self.device_limit_per_user,
-        }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct UserDocument {
-    id: LocalUserId,
-    name: String,
-    first_name: String,
-    last_name: String,
-    #[serde(default)]
-    email: Option<String>,
-    #[serde(default)]
-    phone: Option<String>,
-    #[serde(default)]
-    disabled: bool,
-    #[serde(default)]
-    tags: Vec<String>,
-}
-
-impl UserDocument {
-    fn into_user(self) -> LocalUser {
-        LocalUser {
-            id: self.id,
-            name: self.name,
-            first_name: self.first_name,
-            last_name: self.last_name,
-            email: self.email,
-            phone: self.phone,
-            disabled: self.disabled,
-            tags: self.tags,
         }
     }
 }
