@@ -300,6 +300,16 @@ impl Session {
         self.ask(asked, now, Cause::Changed)
     }
 
+    /// The same when the answers may take their time: what is being asked already is asked again when it has answered.
+    pub fn reevaluate_later(&mut self, now: Moment) -> Vec<Effect> {
+        let over = self.end_if_due(now);
+        if self.ended.is_some() {
+            return over;
+        }
+        let asked = self.conditions.asked();
+        self.ask(asked, now, Cause::ChangedLater)
+    }
+
     /// The claims changed: asks again what was asked before and reads one of those that did.
     pub fn handle_claims(&mut self, before: &Value, after: &Value, now: Moment) -> Vec<Effect> {
         let over = self.end_if_due(now);

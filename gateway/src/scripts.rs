@@ -26,7 +26,10 @@ pub(crate) struct Scripts {
     turns: Semaphore,
     /// Turns of batches that may call out, so that slow servers hold up only those who ask them.
     calling_turns: Semaphore,
-    crowd: Arc<Crowd>,
+    /// Sessions that begin to ask their conditions; what waits for a worker is no longer among them.
+    beginning: Arc<Crowd>,
+    /// Questions in the background that wait for a worker or a server.
+    late: Arc<Crowd>,
     pub(crate) conditions: Timing,
     pub(crate) entitlement_scripts: Timing,
 }
@@ -37,22 +40,31 @@ impl Scripts {
             sandbox,
             turns: Semaphore::new(MAX_BATCHES),
             calling_turns: Semaphore::new(MAX_CALLING_BATCHES),
-            crowd: Arc::default(),
+            beginning: Arc::default(),
+            late: Arc::default(),
             conditions: Timing::default(),
             entitlement_scripts: Timing::default(),
         }
     }
 
     /// Counts a session that begins to ask its conditions, until this is dropped.
-    pub(crate) fn asking(&self) -> Asking {
-        self.crowd.count.fetch_add(1, Ordering::AcqRel);
-        Asking(self.crowd.clone())
+    pub(crate) fn asking(&self) -> Counted {
+        self.beginning.count(CROWD)
     }
 
-    /// Waits until so few sessions begin to ask that whoever comes now hardly waits. For one task at a time.
+    /// Counts a question in the background that was not answered on the spot, until this is dropped.
+    pub(crate) fn waiting(&self) -> Counted {
+        self.late.count(LATE)
+    }
+
+    /// Waits until so few sessions ask that whoever comes now hardly waits, and what is asked in the background is asked
+    /// soon. For one task at a time.
     pub(crate) async fn room(&self) {
-        while self.crowd.count.load(Ordering::Acquire) >= CROWD {
-            self.crowd.fewer.notified().await;
+        while !(self.beginning.has_room(CROWD) && self.late.has_room(LATE)) {
+            tokio::select! {
+                () = self.beginning.fewer.notified() => {}
+                () = self.late.fewer.notified() => {}
+            }
         }
     }
 
@@ -96,20 +108,34 @@ impl Scripts {
     }
 }
 
-/// Sessions that begin to ask their conditions; what waits for a worker is no longer among them.
+/// How many there are, and news when there are fewer.
 #[derive(Default)]
 struct Crowd {
     count: AtomicUsize,
     fewer: Notify,
 }
 
-/// One of the crowd.
-pub(crate) struct Asking(Arc<Crowd>);
+impl Crowd {
+    fn count(self: &Arc<Self>, limit: usize) -> Counted {
+        self.count.fetch_add(1, Ordering::AcqRel);
+        Counted { crowd: self.clone(), limit }
+    }
 
-impl Drop for Asking {
+    fn has_room(&self, limit: usize) -> bool {
+        self.count.load(Ordering::Acquire) < limit
+    }
+}
+
+/// One of a crowd.
+pub(crate) struct Counted {
+    crowd: Arc<Crowd>,
+    limit: usize,
+}
+
+impl Drop for Counted {
     fn drop(&mut self) {
-        if self.0.count.fetch_sub(1, Ordering::AcqRel) <= CROWD {
-            self.0.fewer.notify_one();
+        if self.crowd.count.fetch_sub(1, Ordering::AcqRel) <= self.limit {
+            self.crowd.fewer.notify_one();
         }
     }
 }
@@ -176,6 +202,10 @@ fn strings(value: Value, script: &str) -> Result<Vec<String>, Failure> {
 
 /// Sessions that a wave has asking at once: enough to keep all workers busy, and few enough for others to slip in between.
 const CROWD: usize = 64;
+
+/// Questions a wave has waiting at once: enough to keep workers and servers busy, and so few that each is asked within some
+/// seconds. A question that waits keeps its session from asking the same again.
+const LATE: usize = 48;
 
 /// What the names of all functions that call out begin with (D 7.2).
 const HTTP_FUNCTIONS: &str = "http";

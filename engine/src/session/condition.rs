@@ -58,6 +58,8 @@ pub(super) enum Cause {
     Retry(Duration),
     /// Facts may have changed.
     Changed,
+    /// The same, and an answer may take its time: no run is started beside another one, which may be worth more.
+    ChangedLater,
 }
 
 /// What an entitlement's conditions come to together.
@@ -137,7 +139,7 @@ impl State {
     /// Whether a run may start for this cause.
     fn may_start(&self, cause: Cause, now: Duration) -> bool {
         match cause {
-            Cause::Traffic => self.running.is_empty(),
+            Cause::Traffic | Cause::ChangedLater => self.running.is_empty(),
             Cause::Retry(floor) => self.running.is_empty() && (self.answer.is_none() || now >= self.started + floor),
             Cause::Changed => self.running.len() < MAX_RUNS,
         }
@@ -204,7 +206,7 @@ impl Conditions {
     pub fn start(&mut self, id: ConditionId, cause: Cause, now: Moment) -> Option<RunId> {
         let state = self.states.get_mut(&id)?;
         if !state.may_start(cause, now.monotonic) {
-            state.again |= cause == Cause::Changed;
+            state.again |= matches!(cause, Cause::Changed | Cause::ChangedLater);
             return None;
         }
         if !state.was_asked() {

@@ -285,6 +285,24 @@ fn asking_without_end_keeps_no_answer_standing() {
 }
 
 #[test]
+fn what_may_take_its_time_stands_in_nobodys_way() {
+    let mut session = open_flow();
+    let now = run_of(&session.handle_edited(condition(1), at(5)), 1);
+    assert_eq!(told(&session.reevaluate_later(at(5))), [""; 0], "it is being asked already");
+    let effects = session.handle_answer(condition(1), now, Ok(true), at(6));
+    assert_eq!(told(&effects), ["ask"], "it was asked before the facts changed");
+    let again = run_of(&effects, 1);
+    assert_eq!(told(&session.handle_answer(condition(1), again, Ok(true), at(6))), ["c1 true", "resume"]);
+
+    let late = run_of(&session.reevaluate_later(at(10)), 1);
+    assert_eq!(told(&session.reevaluate_later(at(11))), [""; 0], "one of them is enough");
+    let now = run_of(&session.reevaluate(at(12)), 1);
+    let effects = session.handle_answer(condition(1), now, Ok(false), at(12));
+    assert_eq!(told(&effects), ["c1 false", "cut flow.condition-false"]);
+    assert_eq!(told(&session.handle_answer(condition(1), late, Ok(true), at(20))), [""; 0]);
+}
+
+#[test]
 fn changed_claims_ask_what_reads_them() {
     let claims = |groups: u32, os: u32| serde_json::json!({"user": {"groups": groups}, "device": {"os": os}});
     let mut session = session(&[1, 2], Logic::And);

@@ -1,6 +1,6 @@
 //! Carrying out what the engine decided. Runs under the session's lock and never waits.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use engine::{
     id::ConditionId,
@@ -10,7 +10,7 @@ use engine::{
     session::{Answer, Answered, Denial, Effect, EndReason, FlowId},
 };
 use protocol::message::{ControlDown, Refusal, Remedies, RemedyKind, RemedyOffer, close_code};
-use sandbox::Urgency;
+use sandbox::{RunRecord, Urgency};
 use serde_json::{Map, Value};
 
 use super::{FlowEvent, Inner, LiveSession};
@@ -101,7 +101,15 @@ impl LiveSession {
         let Some((definitions, condition, script)) = found else {
             return Err(failure(FailureKind::Crash, "", "the condition is not configured")).into();
         };
-        let record = self.run(definitions, vec![script.clone()], claims, urgency).await.pop();
+        let mut record = self.run(definitions, vec![script.clone()], claims.clone(), urgency).await.pop();
+        // What never ran in the background is no answer; the last one stands for a while longer.
+        for _ in 0..LATE_ATTEMPTS {
+            if urgency == Urgency::Now || !record.as_ref().is_some_and(never_ran) {
+                break;
+            }
+            tokio::time::sleep(LATE_PAUSE).await;
+            record = self.run(definitions, vec![script.clone()], claims.clone(), urgency).await.pop();
+        }
         let answered = condition_answer(&condition.name, record);
         if let Err(failure) = &answered.answer {
             let mut members = Map::new();
@@ -217,3 +225,12 @@ fn remedies_of(condition: &Condition) -> Remedies {
     });
     Remedies { offers: offers.collect(), any: condition.remedy_logic == Logic::Or }
 }
+
+fn never_ran(record: &RunRecord) -> bool {
+    record.result.as_ref().is_err_and(|failure| failure.kind == FailureKind::Overloaded)
+}
+
+/// How often a question in the background is put again when there was no room for it.
+const LATE_ATTEMPTS: usize = 30;
+
+const LATE_PAUSE: Duration = Duration::from_secs(1);

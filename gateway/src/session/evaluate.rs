@@ -8,16 +8,18 @@ use engine::{
     session::{Answered, RunId},
 };
 
+use sandbox::Urgency;
+
 use super::{Inner, LiveSession};
 
 impl LiveSession {
-    /// Asks conditions; each answer comes back under its run and counts for as much as it was not overtaken.
+    /// Asks conditions; each answer comes back under its run. The engine says what one that was overtaken counts for.
     pub(super) fn evaluate(self: &Arc<Self>, inner: &mut Inner, asked: Vec<(ConditionId, RunId)>) {
+        let urgency = std::mem::take(&mut inner.urgency);
         if asked.is_empty() {
             return;
         }
         let (session, claims) = (self.clone(), inner.claims.clone());
-        let urgency = std::mem::take(&mut inner.urgency);
         let asking = self.gateway.scripts.asking();
         tokio::spawn(async move {
             let mut answers = Vec::with_capacity(asked.len());
@@ -29,7 +31,11 @@ impl LiveSession {
                     Poll::Ready(answer) => answers.push(answer),
                     Poll::Pending => {
                         let session = session.clone();
-                        tokio::spawn(async move { session.take_answers(vec![question.await]) });
+                        let waiting = (urgency == Urgency::Background).then(|| session.gateway.scripts.waiting());
+                        tokio::spawn(async move {
+                            session.take_answers(vec![question.await]);
+                            drop(waiting);
+                        });
                     }
                 }
             }

@@ -124,8 +124,11 @@ impl LiveSession {
             let Instantiation { running, built, .. } = inner.instantiation;
             // Rules that were built from the configuration alone would only be built again as they are.
             let asks = running || !built || !inner.used.scripts.is_empty() || !inner.used.names.is_empty();
-            let effects = inner.session.reevaluate(now);
-            inner.urgency = if effects.is_empty() { Urgency::Now } else { urgency };
+            inner.urgency = urgency;
+            let effects = match urgency {
+                Urgency::Now => inner.session.reevaluate(now),
+                Urgency::Background => inner.session.reevaluate_later(now),
+            };
             (asks, effects)
         });
         if asks {
@@ -287,6 +290,7 @@ struct Run {
 
 impl Run {
     async fn finish(mut self, mut urgency: Urgency) {
+        let _waiting = (urgency == Urgency::Background).then(|| self.session.gateway.scripts.waiting());
         loop {
             tokio::select! {
                 done = self.session.ask_and_build(urgency) => if done { break },

@@ -108,6 +108,14 @@ impl Pool {
         permit.ok()?.ok()
     }
 
+    /// The same as long as it takes for a batch in the background, of which few come this far at once.
+    pub(super) async fn slot_for(&self, urgency: Urgency) -> Option<SemaphorePermit<'_>> {
+        match urgency {
+            Urgency::Now => self.slot().await,
+            Urgency::Background => self.slot_again().await,
+        }
+    }
+
     /// Waits for the right to go on after HTTP, behind those who wait already; nothing when everything is ending.
     pub(super) async fn slot_again(&self) -> Option<SemaphorePermit<'_>> {
         self.slots.acquire().await.ok()

@@ -109,7 +109,7 @@ async fn run_together(job: &Job, mut left: Vec<usize>) -> Vec<(usize, RunRecord)
         return Vec::new();
     }
     let _turn = job.state.pool.background_turn(job.batch.urgency, false).await;
-    let Some(slot) = job.state.pool.slot().await else {
+    let Some(slot) = job.state.pool.slot_for(job.batch.urgency).await else {
         return all_failed(job, &left, FailureKind::Overloaded, WAITING);
     };
     let mut session = Session::new(job, slot);
@@ -171,7 +171,7 @@ async fn run_alone(job: &Job, index: usize) -> RunRecord {
             return record;
         }
     }
-    let Some(slot) = pool.slot().await else { return overloaded(job, index) };
+    let Some(slot) = pool.slot_for(job.batch.urgency).await else { return overloaded(job, index) };
     let mut session = Session::new(job, slot);
     session.hidden = hidden.as_ref();
     session.place = place;

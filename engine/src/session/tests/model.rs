@@ -22,6 +22,8 @@ enum Step {
     AnswerVoid(u8, Said),
     Edit(u8),
     Reevaluate,
+    /// The same among very many.
+    ReevaluateLater,
     /// The rules, and which conditions are defined.
     Rules(Vec<RuleStep>, u8),
     /// Rules are being built, or those in force are all there are.
@@ -123,6 +125,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => ((1u8..=3), said()).prop_map(|(number, said)| Step::AnswerVoid(number, said)),
         3 => (1u8..=3).prop_map(Step::Edit),
         4 => Just(Step::Reevaluate),
+        2 => Just(Step::ReevaluateLater),
         5 => rules(),
         3 => any::<bool>().prop_map(Step::Building),
         1 => Just(Step::NameMoved),

@@ -79,7 +79,9 @@ impl Pair {
             let settled = condition.answered.max(newest);
             prop_assert!(condition.runs.len() <= 2, "runs of {} after {:?}", number, step);
             prop_assert!(
-                settled >= condition.changed || condition.runs.len() == 2,
+                settled >= condition.changed
+                    || condition.runs.len() == 2
+                    || (condition.later && !condition.runs.is_empty()),
                 "{} is not asked again after {:?}",
                 number,
                 step
@@ -113,7 +115,7 @@ impl Pair {
         match step {
             Step::Open(_) | Step::Edit(_) | Step::Reevaluate | Step::Rules(..) | Step::Claims(_) => true,
             Step::Building(building) => !building,
-            Step::NameMoved => true,
+            Step::NameMoved | Step::ReevaluateLater => true,
             Step::Answer(number, ..) => self.runs.get(number).is_some_and(|runs| !runs.is_empty()),
             Step::AnswerVoid(number, _) => self.void.get(number).is_some_and(|runs| !runs.is_empty()),
             // These move the clock or the end themselves.
@@ -141,6 +143,11 @@ impl Pair {
             Step::Reevaluate => {
                 self.model.change(|_, _| true);
                 self.session.reevaluate(moment)
+            }
+            Step::ReevaluateLater => {
+                self.model.change(|_, _| true);
+                self.model.conditions.values_mut().for_each(|condition| condition.later = !condition.runs.is_empty());
+                self.session.reevaluate_later(moment)
             }
             Step::Rules(rules, defined) => self.rules(rules, *defined),
             Step::Building(true) => {

@@ -38,6 +38,8 @@ pub(super) struct Condition {
     pub answered: u64,
     /// When facts last changed.
     pub changed: u64,
+    /// The last change waits for the runs under way.
+    pub later: bool,
     /// Seconds of the monotonic clock at which it was asked last.
     pub asked: u64,
     /// Seconds of the wall clock at which the schedule asks next.
@@ -136,6 +138,7 @@ impl Model {
         for (number, condition) in &mut self.conditions {
             if condition.was_asked() && concerns(*number, condition) {
                 condition.changed = self.moment;
+                condition.later = false;
             }
         }
     }
