@@ -18,6 +18,7 @@
 mod condemned;
 mod condition;
 mod deadline;
+mod decide;
 mod outcome;
 mod schedule;
 #[cfg(test)]
@@ -39,8 +40,9 @@ use crate::{
 };
 
 use condemned::Condemned;
-use condition::{Cause, Conditions, Standing};
+use condition::{Cause, Conditions};
 use deadline::Deadline;
+use decide::Standpoint;
 
 pub use condition::{Answer, Answered, ConditionFacts, RunId};
 pub use outcome::{Denial, Effect, EndReason, Hold, Permit};
@@ -136,14 +138,6 @@ enum FlowState {
     Allowed { generation: u64, epochs: Vec<(EntitlementId, u64)> },
 }
 
-/// What the rules and conditions say of a target right now.
-enum Standpoint {
-    Permitted { permit: Permit, slots: Vec<EntitlementId> },
-    Unknown(BTreeSet<ConditionId>),
-    Unsatisfied(Hold, BTreeSet<ConditionId>),
-    Refused(Denial),
-}
-
 impl Session {
     /// A live session without rules: it permits nothing yet.
     pub fn new(limits: Limits, expires: OffsetDateTime, now: Moment) -> Self {
@@ -171,19 +165,18 @@ impl Session {
         conditions: &BTreeMap<ConditionId, ConditionFacts>,
         now: Moment,
     ) -> Vec<Effect> {
-        let over = self.end_if_due(now);
-        if self.ended.is_some() {
-            return over;
-        }
-        if self.rules != rules || self.slots.len() != entitlements.len() {
-            self.generation += 1;
-        }
-        self.rules = rules;
-        self.slots = entitlements.iter().map(|entitlement| (entitlement.id, self.slot_of(entitlement))).collect();
-        for gone in self.conditions.define(conditions, now) {
-            self.bump(gone);
-        }
-        self.decide_all(now)
+        self.while_live(now, |session| {
+            if session.rules != rules || session.slots.len() != entitlements.len() {
+                session.generation += 1;
+            }
+            session.rules = rules;
+            session.slots =
+                entitlements.iter().map(|entitlement| (entitlement.id, session.slot_of(entitlement))).collect();
+            for gone in session.conditions.define(conditions, now) {
+                session.bump(gone);
+            }
+            session.decide_all(now)
+        })
     }
 
     /// Rules are being built for newer tokens, names or scripts: until [`Self::handle_complete`], a flow that was never open
@@ -194,11 +187,10 @@ impl Session {
 
     /// The rules in force are all there are; whatever waited for others is decided.
     pub fn handle_complete(&mut self, now: Moment) -> Vec<Effect> {
-        let over = self.end_if_due(now);
-        if self.ended.is_some() || !std::mem::take(&mut self.incomplete) {
-            return over;
-        }
-        self.decide_all(now)
+        self.while_live(now, |session| match std::mem::take(&mut session.incomplete) {
+            true => session.decide_all(now),
+            false => Vec::new(),
+        })
     }
 
     /// A flow's first packet. The answer holds exactly one of `Allow`, `Hold`, `Deny` for it, or none while it is pending.
@@ -247,77 +239,65 @@ impl Session {
         answered: impl Into<Answered>,
         now: Moment,
     ) -> Vec<Effect> {
-        let over = self.end_if_due(now);
-        if self.ended.is_some() {
-            return over;
-        }
-        let mut effects = match self.conditions.answer(condition, run, answered.into()) {
-            None => Vec::new(),
-            Some(change) if change.changed => {
-                self.bump(condition);
-                let mut effects =
-                    vec![Effect::ConditionChanged { condition, name: change.name, answer: change.answer }];
-                effects.extend(self.decide_all(now));
-                effects
-            }
-            Some(change) if change.settles => self.decide_all(now),
-            Some(_) => Vec::new(),
-        };
-        let again = self.conditions.start_again(condition, now);
-        effects.extend(again.map(|run| Effect::Evaluate { condition, run }));
-        effects
+        self.while_live(now, |session| {
+            let mut effects = match session.conditions.answer(condition, run, answered.into()) {
+                None => Vec::new(),
+                Some(change) if change.changed => {
+                    session.bump(condition);
+                    let mut effects =
+                        vec![Effect::ConditionChanged { condition, name: change.name, answer: change.answer }];
+                    effects.extend(session.decide_all(now));
+                    effects
+                }
+                Some(change) if change.settles => session.decide_all(now),
+                Some(_) => Vec::new(),
+            };
+            let again = session.conditions.start_again(condition, now);
+            effects.extend(again.map(|run| Effect::Evaluate { condition, run }));
+            effects
+        })
     }
 
     /// A condition's definition changed: its last answer belongs to something that no longer exists, so what it
     /// permitted waits for the new answer.
     pub fn handle_edited(&mut self, condition: ConditionId, now: Moment) -> Vec<Effect> {
-        let over = self.end_if_due(now);
-        if self.ended.is_some() {
-            return over;
-        }
-        self.conditions.forget(condition);
-        self.bump(condition);
-        self.decide_all(now)
+        self.while_live(now, |session| {
+            session.conditions.forget(condition);
+            session.bump(condition);
+            session.decide_all(now)
+        })
     }
 
     /// Asks those of the conditions again that were ever asked; the last answers stand until the new ones are there.
     pub fn reevaluate_some(&mut self, conditions: &BTreeSet<ConditionId>, now: Moment) -> Vec<Effect> {
-        let over = self.end_if_due(now);
-        if self.ended.is_some() {
-            return over;
-        }
-        let asked = self.conditions.asked().intersection(conditions).copied().collect();
-        self.ask(asked, now, Cause::Changed)
+        self.while_live(now, |session| {
+            let asked = session.conditions.asked().intersection(conditions).copied().collect();
+            session.ask(asked, now, Cause::Changed)
+        })
     }
 
     /// Asks all conditions that were ever asked again; the last answers stand until the new ones are there.
     pub fn reevaluate(&mut self, now: Moment) -> Vec<Effect> {
-        let over = self.end_if_due(now);
-        if self.ended.is_some() {
-            return over;
-        }
-        let asked = self.conditions.asked();
-        self.ask(asked, now, Cause::Changed)
+        self.while_live(now, |session| {
+            let asked = session.conditions.asked();
+            session.ask(asked, now, Cause::Changed)
+        })
     }
 
     /// The same when the answers may take their time: what is being asked already is asked again when it has answered.
     pub fn reevaluate_later(&mut self, now: Moment) -> Vec<Effect> {
-        let over = self.end_if_due(now);
-        if self.ended.is_some() {
-            return over;
-        }
-        let asked = self.conditions.asked();
-        self.ask(asked, now, Cause::ChangedLater)
+        self.while_live(now, |session| {
+            let asked = session.conditions.asked();
+            session.ask(asked, now, Cause::ChangedLater)
+        })
     }
 
     /// The claims changed: asks again what was asked before and reads one of those that did.
     pub fn handle_claims(&mut self, before: &Value, after: &Value, now: Moment) -> Vec<Effect> {
-        let over = self.end_if_due(now);
-        if self.ended.is_some() {
-            return over;
-        }
-        let touched = self.conditions.touched(before, after);
-        self.ask(touched, now, Cause::Changed)
+        self.while_live(now, |session| {
+            let touched = session.conditions.touched(before, after);
+            session.ask(touched, now, Cause::Changed)
+        })
     }
 
     /// Renewed tokens prolong the session. The same ones shown again do not, whatever the clock says by now.
@@ -344,18 +324,16 @@ impl Session {
 
     /// Does what is due at `now`: expiry, schedules, holds and waits that ran out, traffic that asks again.
     pub fn handle_timeout(&mut self, now: Moment) -> Vec<Effect> {
-        let over = self.end_if_due(now);
-        if self.ended.is_some() {
-            return over;
-        }
-        let mut effects = self.drop_overdue(now);
-        let scheduled = self.conditions.scheduled(now.wall);
-        effects.extend(self.ask(scheduled, now, Cause::Changed));
-        let waiting: Vec<FlowId> = self.waiting().collect();
-        for flow in waiting {
-            effects.extend(self.decide(flow, now));
-        }
-        effects
+        self.while_live(now, |session| {
+            let mut effects = session.drop_overdue(now);
+            let scheduled = session.conditions.scheduled(now.wall);
+            effects.extend(session.ask(scheduled, now, Cause::Changed));
+            let waiting: Vec<FlowId> = session.waiting().collect();
+            for flow in waiting {
+                effects.extend(session.decide(flow, now));
+            }
+            effects
+        })
     }
 
     /// The next moment of the monotonic clock at which [`Self::handle_timeout`] has work. What is on the wall clock stands
@@ -402,6 +380,12 @@ impl Session {
     /// Ends a session whose time is over before anything else is done for it.
     fn end_if_due(&mut self, now: Moment) -> Vec<Effect> {
         self.due(now).map_or_else(Vec::new, |reason| self.end(reason))
+    }
+
+    /// Does something for a session that is live: one whose time is over ends instead.
+    fn while_live(&mut self, now: Moment, act: impl FnOnce(&mut Self) -> Vec<Effect>) -> Vec<Effect> {
+        let over = self.end_if_due(now);
+        if self.ended.is_some() { over } else { act(self) }
     }
 
     /// Why the session ends now, if its time is over.
@@ -477,115 +461,5 @@ impl Session {
     fn decide_all(&mut self, now: Moment) -> Vec<Effect> {
         let flows: Vec<FlowId> = self.flows.keys().copied().collect();
         flows.into_iter().flat_map(|flow| self.decide(flow, now)).collect()
-    }
-
-    /// Decides one flow anew; the whole combination in one place.
-    fn decide(&mut self, id: FlowId, now: Moment) -> Vec<Effect> {
-        if self.passes(id, now) {
-            return Vec::new();
-        }
-        let Some(flow) = self.flows.get(&id) else { return Vec::new() };
-        match self.standpoint(flow.target) {
-            Standpoint::Refused(Denial::NoRule) if self.incomplete && !flow.was_open() => Vec::new(),
-            Standpoint::Refused(denial) => self.refuse(id, denial),
-            Standpoint::Permitted { permit, slots } => self.allow(id, permit, slots),
-            Standpoint::Unknown(conditions) => self.wait(id, conditions, now),
-            Standpoint::Unsatisfied(hold, conditions) => self.hold(id, hold, conditions, now),
-        }
-    }
-
-    fn standpoint(&self, target: Target) -> Standpoint {
-        let rules = match self.rules.verdict(target) {
-            Verdict::NoRule => return Standpoint::Refused(Denial::NoRule),
-            Verdict::Block(rule) => return Standpoint::Refused(Denial::Blocked { rule: rule.name.clone() }),
-            Verdict::Alert(rule) => return Standpoint::Refused(Denial::Alerted { rule: rule.name.clone() }),
-            Verdict::Allow(rules) => rules,
-        };
-        let mut satisfied = None;
-        let mut slots = Vec::new();
-        let mut unknown = BTreeSet::new();
-        let mut unsatisfied: Option<(Hold, BTreeSet<ConditionId>)> = None;
-        let mut failed = None;
-        for rule in rules {
-            let Some(slot) = self.slots.get(&rule.entitlement) else { continue };
-            slots.push(rule.entitlement);
-            match self.conditions.standing(&slot.conditions, slot.logic) {
-                Standing::Satisfied => satisfied = satisfied.or(Some(rule)),
-                Standing::Unknown(ask) => unknown.extend(ask),
-                Standing::Unsatisfied { name, ask } => {
-                    let hold = Hold { rule: rule.name.clone(), entitlement: slot.name.clone(), condition: name };
-                    unsatisfied.get_or_insert_with(|| (hold, BTreeSet::new())).1.extend(ask);
-                }
-                Standing::Failed { name, failure } => {
-                    failed =
-                        failed.or(Some(Denial::ConditionFailed { rule: rule.name.clone(), condition: name, failure }))
-                }
-                Standing::Never => failed = failed.or(Some(Denial::NoConditions { rule: rule.name.clone() })),
-            }
-        }
-        match (satisfied, unsatisfied, failed) {
-            (Some(rule), _, _) => Standpoint::Permitted { permit: Permit::new(rule, target), slots },
-            (None, _, _) if !unknown.is_empty() => Standpoint::Unknown(unknown),
-            (None, Some((hold, ask)), _) => Standpoint::Unsatisfied(hold, ask),
-            (None, None, Some(denial)) => Standpoint::Refused(denial),
-            (None, None, None) => Standpoint::Refused(Denial::NoRule),
-        }
-    }
-
-    fn allow(&mut self, id: FlowId, permit: Permit, slots: Vec<EntitlementId>) -> Vec<Effect> {
-        let generation = self.generation;
-        let epochs =
-            slots.into_iter().filter_map(|slot| self.slots.get(&slot).map(|found| (slot, found.epoch))).collect();
-        let Some(flow) = self.flows.get_mut(&id) else { return Vec::new() };
-        let before = std::mem::replace(&mut flow.state, FlowState::Allowed { generation, epochs });
-        match before {
-            FlowState::Pending { opened: false, .. } | FlowState::Held => vec![Effect::Allow(id, permit)],
-            FlowState::Pending { opened: true, .. } => vec![Effect::Resume(id)],
-            // Decided anew under the new generation and epochs without ever having stopped.
-            FlowState::Allowed { .. } => Vec::new(),
-        }
-    }
-
-    fn wait(&mut self, id: FlowId, conditions: BTreeSet<ConditionId>, now: Moment) -> Vec<Effect> {
-        let Some(flow) = self.flows.get_mut(&id) else { return Vec::new() };
-        let mut effects = Vec::new();
-        if let FlowState::Allowed { .. } = flow.state {
-            flow.state = FlowState::Pending { opened: true, since: now.monotonic };
-            effects.push(Effect::Pause(id));
-        }
-        effects.extend(self.ask(conditions, now, Cause::Traffic));
-        effects
-    }
-
-    fn hold(&mut self, id: FlowId, hold: Hold, conditions: BTreeSet<ConditionId>, now: Moment) -> Vec<Effect> {
-        let Some(flow) = self.flows.get_mut(&id) else { return Vec::new() };
-        let mut effects = Vec::new();
-        match flow.state {
-            FlowState::Allowed { .. } | FlowState::Pending { opened: true, .. } => {
-                return self.refuse(id, Denial::ConditionFalse(hold));
-            }
-            FlowState::Pending { opened: false, .. } => {
-                flow.state = FlowState::Held;
-                effects.push(Effect::Hold(id, hold));
-            }
-            FlowState::Held => {}
-        }
-        effects.extend(self.ask(conditions, now, Cause::Retry(self.limits.retry)));
-        effects
-    }
-
-    fn refuse(&mut self, id: FlowId, denial: Denial) -> Vec<Effect> {
-        match self.flows.remove(&id).map(|flow| flow.state) {
-            None => Vec::new(),
-            Some(FlowState::Held | FlowState::Pending { opened: false, .. }) => vec![Effect::Deny(id, denial)],
-            Some(FlowState::Allowed { .. } | FlowState::Pending { opened: true, .. }) => vec![Effect::Cut(id, denial)],
-        }
-    }
-
-    fn ask(&mut self, conditions: BTreeSet<ConditionId>, now: Moment, cause: Cause) -> Vec<Effect> {
-        let runs = conditions
-            .into_iter()
-            .filter_map(|condition| self.conditions.start(condition, cause, now).map(|run| (condition, run)));
-        runs.map(|(condition, run)| Effect::Evaluate { condition, run }).collect()
     }
 }
