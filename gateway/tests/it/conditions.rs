@@ -1,6 +1,6 @@
 //! Conditions while access is used.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use protocol::message::{ControlDown, FlowAnswer};
 use serde_json::json;
@@ -34,7 +34,7 @@ async fn a_false_condition_holds_until_it_turns() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_held_flow_is_refused_when_the_time_is_up() {
-    let world = World::with(|config| config.limits.hold = std::time::Duration::from_millis(300)).await;
+    let world = World::with(|config| config.limits.hold = Duration::from_millis(300)).await;
     let echo = testing::echo_server().await;
     world.condition("return false;").await;
     world.allow(echo).await;

@@ -1,8 +1,10 @@
 //! What scripts of a gateway see, call and leave behind.
 
+use std::time::Duration;
+
 use engine::dn::UserName;
 use protocol::{
-    message::{FlowAnswer, MessageLevel},
+    message::{ControlDown, FlowAnswer, MessageLevel},
     object::ObjectKind,
 };
 use serde_json::json;
@@ -13,7 +15,7 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
-    client::Client,
+    client::{Client, PATIENCE},
     world::{World, action},
 };
 
@@ -158,4 +160,33 @@ async fn metrics(world: &World) -> String {
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();
     text
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_claims_ask_what_reads_them_and_new_entitlements_ask_everything() {
+    let world = calling_world().await;
+    let (echo, web) = (testing::echo_server().await, testing::Web::start("open").await);
+    let asks = format!("return httpGet('http://{}/').data === 'open' && !claims.device.lost;", web.address);
+    world.condition(&asks).await;
+    world.allow(echo).await;
+    let device = world.device();
+    let mut tokens = world.tokens(&device);
+    let (mut client, _) = Client::present(&world, &device, tokens.present()).await;
+    let mut flow = client.open_tcp(echo).await;
+    for told in [json!({ "color": "red" }), json!({ "color": "blue" }), json!({ "lost": false })] {
+        assert_eq!(web.requests().len(), 1, "nothing it reads has changed");
+        tokens = tokens.reporting(told);
+        client.show(tokens.present()).await;
+        client.next_matching(|message| matches!(message, ControlDown::Admitted { .. })).await;
+        flow.echo(b"still there").await;
+    }
+    let asked = async |times: usize| {
+        while web.requests().len() < times {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(web.requests().len(), times);
+    };
+    tokio::time::timeout(PATIENCE, asked(2)).await.expect("a claim it reads has changed");
+    client.show(world.tokens(&device).reporting(json!({ "lost": false })).present()).await;
+    tokio::time::timeout(PATIENCE, asked(3)).await.expect("the entitlement token is new");
 }
