@@ -6,7 +6,10 @@ use std::{
     fmt, io,
     net::SocketAddr,
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
     time::Instant,
 };
@@ -39,7 +42,13 @@ pub(super) struct ClientStream {
 pub(super) fn connection(peer: Peer, address: SocketAddr) -> (SharedCarrier, Client) {
     let (streams, accepted) = mpsc::channel(1);
     let closed = watch::Sender::new(false);
-    let carrier = MemoryCarrier { peer, address, accepted: Mutex::new(accepted), closed: closed.clone() };
+    let carrier = MemoryCarrier {
+        peer,
+        address,
+        accepted: Mutex::new(accepted),
+        heard: AtomicU64::new(0),
+        closed: closed.clone(),
+    };
     (Arc::new(carrier), Client { streams, closed })
 }
 
@@ -68,6 +77,8 @@ struct MemoryCarrier {
     peer: Peer,
     address: SocketAddr,
     accepted: Mutex<mpsc::Receiver<Stream>>,
+    /// Streams accepted; there are no packets to be counted.
+    heard: AtomicU64,
     closed: watch::Sender<bool>,
 }
 
@@ -85,6 +96,7 @@ impl Carrier for MemoryCarrier {
     fn accept(&self) -> CarrierFuture<'_, Result<Stream, CarrierError>> {
         Box::pin(async {
             let stream = self.accepted.lock().await.recv().await;
+            self.heard.fetch_add(1, Ordering::Relaxed);
             stream.ok_or_else(|| CarrierError("the client is gone".to_owned()))
         })
     }
@@ -95,6 +107,10 @@ impl Carrier for MemoryCarrier {
 
     fn remote_address(&self) -> SocketAddr {
         self.address
+    }
+
+    fn heard(&self) -> u64 {
+        self.heard.load(Ordering::Relaxed)
     }
 
     fn close(&self, _: u32, _: &str) {
