@@ -98,6 +98,7 @@ fn of_flow(code: &str) -> Option<&'static str> {
         "upstream.unreachable" => "connect again in a moment; tell your administrator if it stays",
         "name.unknown" => "check the spelling of the host name",
         "name.no-answer" | "name.servers-failed" => "connect again in a moment; tell your administrator if it stays",
+        "name.too-many" => "ask your administrator, who can put fewer names or whole networks into entitlements",
         _ => return None,
     })
 }
@@ -132,7 +133,7 @@ mod tests {
             "certificate.session-required device-claims.too-large device-script.gone device-script.too-large",
             "remedy.wrong-password remedy.bad-reason remedy.not-asked remedy.other-provider",
             "flow.ended flow.guarded flow.host flow.protocol upstream.no-answer upstream.refused",
-            "upstream.unreachable name.unknown name.no-answer name.servers-failed",
+            "upstream.unreachable name.unknown name.no-answer name.servers-failed name.too-many",
         ];
         for code in codes.iter().flat_map(|line| line.split(' ')) {
             check(code);

@@ -65,6 +65,8 @@ pub struct Moment {
 pub struct Limits {
     /// Flows open or waiting at once. Default 4,096.
     pub flows: usize,
+    /// Flows that wait at once; each is looked at again whenever time passes. Default 256.
+    pub waiting: usize,
     /// How long a flow is held for a condition to turn true. Default 60 s (design 3.6).
     pub hold: Duration,
     /// How long a flow waits for an answer before it is refused. Default 10 s: twice what a script may run.
@@ -79,6 +81,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             flows: 4096,
+            waiting: 256,
             hold: Duration::from_secs(60),
             pending: Duration::from_secs(10),
             retry: Duration::from_secs(1),
@@ -204,6 +207,9 @@ impl Session {
             return vec![Effect::Deny(flow, Denial::TooManyFlows)];
         }
         self.forget_failures(target, now);
+        if self.waiting().count() >= self.limits.waiting && !self.is_settled(target) {
+            return vec![Effect::Deny(flow, Denial::TooManyFlows)];
+        }
         self.flows.insert(
             flow,
             Flow { target, since: now.monotonic, state: FlowState::Pending { opened: false, since: now.monotonic } },
@@ -429,6 +435,15 @@ impl Session {
             FlowState::Allowed { .. } => false,
         };
         self.flows.iter().filter(move |(_, flow)| waits(flow)).map(|(id, _)| *id)
+    }
+
+    /// Whether a new flow to the target is allowed or refused without waiting.
+    fn is_settled(&self, target: Target) -> bool {
+        match self.standpoint(target) {
+            Standpoint::Permitted { .. } => true,
+            Standpoint::Refused(denial) => !(self.incomplete && denial == Denial::NoRule),
+            Standpoint::Unknown(_) | Standpoint::Unsatisfied(..) => false,
+        }
     }
 
     fn deadline(&self, flow: &Flow) -> Option<Duration> {

@@ -84,6 +84,14 @@ impl AdmissionError {
         Refusal { code: code.to_owned(), message: message.to_owned(), retry_after_secs }
     }
 
+    /// Whether the tokens are at fault, so that the same ones will not do later either.
+    pub(crate) fn is_of_tokens(&self) -> bool {
+        match self {
+            Self::Token { .. } | Self::Mismatch(_) => true,
+            Self::ConfigBehind(_) | Self::NoConfig | Self::NoController | Self::Full => false,
+        }
+    }
+
     fn name(&self) -> Option<&DistinguishedName> {
         match self {
             Self::Token { name, .. } => name.as_deref(),
@@ -173,8 +181,8 @@ impl Gateway {
         present: &Present,
         control: mpsc::Sender<ControlDown>,
     ) -> Result<Admitted, AdmissionError> {
-        let tokens =
-            self.believe(&applicant, present).await.inspect_err(|error| self.note_refused(&applicant, error))?;
+        let believed = self.believe(&applicant, present, &BTreeSet::new()).await;
+        let tokens = believed.inspect_err(|error| self.note_refused(&applicant, error))?;
         let id = applicant.session;
         let session =
             LiveSession::new(self.clone(), Beginning { id, tokens, carrier: applicant.carrier.clone(), control });
@@ -193,8 +201,13 @@ impl Gateway {
         Ok(admitted)
     }
 
-    /// Believes the tokens a client shows, at first or renewed.
-    pub(crate) async fn believe(&self, applicant: &Applicant, present: &Present) -> Result<Tokens, AdmissionError> {
+    /// Believes the tokens a client shows, at first or renewed. Those that were `held` before are recorded already.
+    pub(crate) async fn believe(
+        &self,
+        applicant: &Applicant,
+        present: &Present,
+        held: &BTreeSet<TokenId>,
+    ) -> Result<Tokens, AdmissionError> {
         let config = self.config_in_force().await?;
         let site = config.definitions.site().ok_or(AdmissionError::NoConfig)?;
         if !self.contact.may_admit(site, self.clock.now()) {
@@ -202,7 +215,7 @@ impl Gateway {
         }
         let (tokens, wanted) = self.verify_all(&config, applicant, present)?;
         self.wait_for(wanted).await.map_err(|()| AdmissionError::ConfigBehind(Box::new(tokens.name().clone())))?;
-        for token in tokens.all() {
+        for token in tokens.all().filter(|token| !held.contains(&token.token().id)) {
             self.note_accepted(applicant, token);
         }
         Ok(tokens)

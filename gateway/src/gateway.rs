@@ -91,7 +91,7 @@ impl Gateway {
             }
             let mut used = BTreeSet::new();
             self.registry.all().into_vec().iter().for_each(|session| session.collect_names(&mut used));
-            let answers = self.names.refresh(&used).await;
+            let answers = self.names.refresh(used).await;
             if answers.is_empty() {
                 continue;
             }

@@ -26,6 +26,7 @@ mod gateway;
 mod identity;
 mod messages;
 mod metrics;
+mod pace;
 mod questions;
 mod registry;
 mod report;

@@ -84,22 +84,27 @@ impl Sweep {
 
     /// Those with flows first.
     pub(crate) fn busy_first(self) -> impl Iterator<Item = Arc<LiveSession>> {
-        let (busy, idle): (Vec<_>, Vec<_>) = self.0.into_iter().partition(|session| session.has_flows());
+        let [busy, idle] = self.split();
         busy.into_iter().chain(idle)
     }
 
     /// Visits those with flows first, and lets what that started run before it goes on: a cut must not wait for the idle
     /// ones. The answer holds the sessions for which `visit` said yes.
     pub(crate) async fn visit(self, mut visit: impl FnMut(&Arc<LiveSession>) -> bool) -> Vec<Arc<LiveSession>> {
-        let (busy, idle): (Vec<_>, Vec<_>) = self.0.into_iter().partition(|session| session.has_flows());
         let mut chosen = Vec::new();
-        for group in [busy, idle] {
+        for group in self.split() {
             for part in group.chunks(AT_ONCE) {
                 chosen.extend(part.iter().filter(|session| visit(session)).cloned());
                 tokio::task::yield_now().await;
             }
         }
         chosen
+    }
+
+    /// Those with flows and those without.
+    fn split(self) -> [Vec<Arc<LiveSession>>; 2] {
+        let (busy, idle) = self.0.into_iter().partition(|session| session.has_flows());
+        [busy, idle]
     }
 }
 

@@ -44,6 +44,9 @@ pub(crate) enum ResolveError {
     /// The servers failed or could not be asked.
     #[error("the name servers failed")]
     ServersFailed,
+    /// Rules are about more names or addresses than the gateway keeps.
+    #[error("there are more names and addresses in rules than the gateway keeps; use fewer names, or networks")]
+    TooMany,
 }
 
 impl ResolveError {
@@ -53,6 +56,7 @@ impl ResolveError {
             Self::NoSuchName => "name.unknown",
             Self::NoAnswer => "name.no-answer",
             Self::ServersFailed => "name.servers-failed",
+            Self::TooMany => "name.too-many",
         }
     }
 }

@@ -15,13 +15,14 @@ use protocol::{
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
-    time::timeout,
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{
     admission::{AdmissionError, Applicant},
     flow,
     gateway::Gateway,
+    pace::Pace,
     session::LiveSession,
 };
 
@@ -145,11 +146,24 @@ struct Talk<'a> {
 }
 
 impl Talk<'_> {
-    /// Takes in renewed tokens until the client is done.
+    /// Takes in renewed tokens until the client is done. What comes too fast waits: looking at tokens costs signatures,
+    /// scripts and records, and others need them too.
     async fn listen(&self, mut receive: Box<dyn ReceiveHalf>) {
+        let mut pace = Pace::new(Instant::now());
+        let mut refusals = 0;
         loop {
             match frame::read_frame(&mut receive, MAX_TOKENS_MESSAGE).await {
-                Ok(ControlUp::Present(present)) => self.renew(&present).await,
+                Ok(ControlUp::Present(present)) => {
+                    sleep(pace.wait(Instant::now())).await;
+                    refusals = match self.renew(&present).await {
+                        Renewal::Done => 0,
+                        Renewal::Later => refusals,
+                        Renewal::Refused => refusals + 1,
+                    };
+                    if refusals >= MAX_REFUSALS {
+                        return self.applicant.carrier.close(close_code::PROTOCOL, "tokens were refused too often");
+                    }
+                }
                 Ok(ControlUp::SignOut) => {
                     self.session.end(EndReason::SignedOut);
                     // The last words go out; then the connection ends.
@@ -162,8 +176,8 @@ impl Talk<'_> {
     }
 
     /// Newer tokens take the place of the older ones; refused ones leave them.
-    async fn renew(&self, present: &Present) {
-        let believed = self.gateway.believe(self.applicant, present).await;
+    async fn renew(&self, present: &Present) -> Renewal {
+        let believed = self.gateway.believe(self.applicant, present, &self.session.token_ids()).await;
         let tokens = match believed {
             Ok(tokens) if tokens.name() == self.session.name() => tokens,
             Ok(tokens) => return self.refuse(&AdmissionError::Mismatch(Box::new(tokens.name().clone()))),
@@ -172,11 +186,13 @@ impl Talk<'_> {
         self.session.renew(tokens);
         self.session.settled().await;
         self.say(ControlDown::Admitted { entitlements: self.session.entitlement_names() });
+        Renewal::Done
     }
 
-    fn refuse(&self, error: &AdmissionError) {
+    fn refuse(&self, error: &AdmissionError) -> Renewal {
         self.gateway.note_refused(self.applicant, error);
         self.say(ControlDown::Refused(error.refusal()));
+        if error.is_of_tokens() { Renewal::Refused } else { Renewal::Later }
     }
 
     fn say(&self, message: ControlDown) {
@@ -184,6 +200,14 @@ impl Talk<'_> {
             self.applicant.carrier.close(close_code::PROTOCOL, "control stream is not read");
         }
     }
+}
+
+/// What became of tokens shown again.
+enum Renewal {
+    Done,
+    /// They could not be looked at, which is not the client's doing.
+    Later,
+    Refused,
 }
 
 /// Sends what is to be said; ends when the session's last words are out.
@@ -258,6 +282,9 @@ async fn serve_stream(session: Arc<LiveSession>, mut stream: Stream) {
         }
     }
 }
+
+/// Refused tokens in a row after which a client is not listened to any longer.
+const MAX_REFUSALS: u32 = 10;
 
 /// Messages to one client on their way; a client that lets more pile up is not reading.
 const CONTROL_QUEUE: usize = 256;

@@ -126,12 +126,14 @@ mod tests {
                 "remedyMethods": [remedy],
             });
             match Definition::parse(ObjectKind::Condition, &body) {
-                Ok(Definition::Condition(condition)) => Some(condition.remedies[0].ask.clone()),
-                _ => None,
+                Ok(Definition::Condition(condition)) => Ok(condition.remedies[0].ask.clone()),
+                Ok(other) => panic!("a condition and not: {other:?}"),
+                Err(error) => Err(error.to_string()),
             }
         };
-        assert_eq!(condition(json!(TOTP_PROVIDER)), Some(RemedyAsk::Otp { suffix: "s".into() }));
-        assert_eq!(condition(json!("3ae98d53-c520-437f-99e4-451f936e6d2c")), Some(RemedyAsk::OtherFactor));
-        assert_eq!(condition(Value::Null), None);
+        assert_eq!(condition(json!(TOTP_PROVIDER)), Ok(RemedyAsk::Otp { suffix: "s".into() }));
+        assert_eq!(condition(json!("3ae98d53-c520-437f-99e4-451f936e6d2c")), Ok(RemedyAsk::OtherFactor));
+        let missing = condition(Value::Null).unwrap_err();
+        assert!(missing.ends_with("is unusable: providerId is missing"), "{missing}");
     }
 }

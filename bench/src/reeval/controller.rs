@@ -203,7 +203,15 @@ async fn serve_stream(mut stream: Stream, shared: &Shared) -> Result<()> {
         ControllerRequest::Report => take_reports(stream).await,
         // Nothing is ever asked; the stream stays open.
         ControllerRequest::Questions => Ok(std::future::pending().await),
-        _ => anyhow::bail!("no gateway asks this"),
+        ControllerRequest::Providers
+        | ControllerRequest::Authenticate(_)
+        | ControllerRequest::ReportDevice { .. }
+        | ControllerRequest::DownloadDeviceScript { .. }
+        | ControllerRequest::Authorize { .. }
+        | ControllerRequest::RenewClaims { .. }
+        | ControllerRequest::PrepareRemedy(_)
+        | ControllerRequest::AnswerRemedy(_)
+        | ControllerRequest::SignOut { .. } => anyhow::bail!("no gateway asks this"),
     }
 }
 

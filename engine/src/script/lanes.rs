@@ -78,7 +78,8 @@ pub struct Analysis {
     pub doubt: Option<Doubt>,
     /// Criteria scripts it calls by name.
     pub criteria: BTreeSet<Box<str>>,
-    /// Claims it names, such as `user.groups`; `user.*` where it takes the whole dictionary and `*` where it takes all of them.
+    /// Claims it names, such as `user.groups`; `user.*` where it takes the whole dictionary and `*` where it takes all of them or
+    /// has a part that is not looked into. Nothing that a run may read is missing.
     pub claims: BTreeSet<String>,
 }
 

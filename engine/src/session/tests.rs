@@ -482,3 +482,23 @@ fn flows_are_bounded() {
     session.close(FLOW);
     assert_eq!(told(&session.open(FlowId(2), target("10.0.0.5"), at(0))), [""; 0]);
 }
+
+#[test]
+fn flows_that_wait_are_bounded_and_leave_the_others_alone() {
+    let limits = Limits { waiting: 2, ..Limits::default() };
+    let mut session = Session::new(limits, START + END, at(0));
+    let held = entitlement(1, Action_::Allow, "10.0.0.5", &[1], Logic::And);
+    let free = entitlement(2, Action_::Allow, "10.0.0.6", &[2], Logic::And);
+    set(&mut session, &[held, free], at(0));
+    let run = run_of(&session.open(FLOW, target("10.0.0.5"), at(0)), 1);
+    assert_eq!(told(&session.handle_answer(condition(1), run, Ok(false), at(0))), ["c1 false", "hold c1"]);
+    let run = run_of(&session.open(FlowId(2), target("10.0.0.6"), at(0)), 2);
+    assert_eq!(told(&session.open(FlowId(3), target("10.0.0.5"), at(0))), ["deny flow.too-many"]);
+    assert_eq!(told(&session.handle_answer(condition(2), run, Ok(true), at(0))), ["c2 true", "allow e2#0"]);
+    assert_eq!(told(&session.open(FlowId(4), target("10.0.0.5"), at(0))), ["hold c1"]);
+    assert_eq!(told(&session.open(FlowId(5), target("10.0.0.5"), at(0))), ["deny flow.too-many"]);
+    assert_eq!(told(&session.open(FlowId(6), target("10.0.0.6"), at(0))), ["allow e2#0"], "it does not wait");
+    assert_eq!(told(&session.open(FlowId(7), target("10.0.0.7"), at(0))), ["deny flow.no-rule"]);
+    session.close(FLOW);
+    assert_eq!(told(&session.open(FlowId(8), target("10.0.0.5"), at(0))), ["hold c1"]);
+}

@@ -1,11 +1,11 @@
 //! A flow from the client's request to its end.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc};
 
 use engine::{
     object::{Direction, HostSpec},
     rules::{Protocol, Target},
-    session::{Denial, FlowId, Permit},
+    session::{Denial, FlowId, Limits, Permit},
 };
 use protocol::{
     carrier::Stream,
@@ -171,14 +171,14 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Tells the client; false when it does not take it.
+    /// Tells the client; false when it does not take it within the time a flow may wait for an answer.
     async fn answer(&self, answer: &FlowAnswer) -> bool {
         let mut state = self.gate.subscribe();
         let mut client = self.gate.client();
         tokio::select! {
             biased;
             _ = state.wait_for(|state| *state == GateState::Cut) => false,
-            written = timeout(ANSWER_TIMEOUT, frame::write_frame(&mut client, answer)) => matches!(written, Ok(Ok(()))),
+            written = timeout(Limits::default().pending, frame::write_frame(&mut client, answer)) => matches!(written, Ok(Ok(()))),
         }
     }
 }
@@ -202,12 +202,10 @@ fn unresolved(error: ResolveError) -> Refusal {
         ResolveError::NoAnswer | ResolveError::ServersFailed => {
             "the gateway's name servers did not answer for this name; try again, or ask your administrator"
         }
+        ResolveError::TooMany => "the gateway has no room for this name; ask your administrator",
     };
     refusal(error.code(), message)
 }
 
 /// Addresses of one name that are tried.
 const MAX_ATTEMPTS: usize = 8;
-
-/// How long the client may take to accept an answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);

@@ -2,7 +2,8 @@
 //!
 //! A name that moves loses its old address at the next look-up. A name that rotates, as round robin and content networks
 //! do, would cut flows at every look-up; so an address that leaves the answer of a rotating name lingers for a while. A
-//! name rotates when an address comes back that had left, or when its answer changed for the third time within the while.
+//! name rotates when an address comes back that had left, or when its answer changed for the third time within the
+//! linger time.
 //! An address that was let go while the name did not rotate stays gone until it is answered again.
 //!
 //! Pure: the time is an argument, and the same answers at the same times give the same addresses.
@@ -76,6 +77,11 @@ impl History {
     /// How many addresses stand although the newest answer lacks them.
     pub(super) fn lingering(&self) -> usize {
         self.left.values().filter(|left| left.lingers).count()
+    }
+
+    /// How many addresses are remembered.
+    pub(super) fn size(&self) -> usize {
+        self.newest.len() + self.left.len()
     }
 
     fn rotates(&self, linger: Duration, now: Duration) -> bool {

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{
-    id::{ConditionId, EntitlementId},
+    id::{ConditionId, EntitlementId, TokenId},
     object::{Direction, Effect, Entitlement, HostSpec, Logic},
     rules::{Problem, ProblemKind, Protocol, Rule, RuleSet},
 };
@@ -18,6 +18,11 @@ use super::{Inner, LiveSession, facts::system, instantiate::problem_text};
 use crate::config::Definitions;
 
 impl LiveSession {
+    /// The tokens it stands on.
+    pub(crate) fn token_ids(&self) -> BTreeSet<TokenId> {
+        self.lock().tokens.all().map(|token| token.token().id).collect()
+    }
+
     /// The session in full; `None` when it is over or there is no configuration.
     pub(crate) fn details(&self) -> Option<SessionDetails> {
         let config = self.gateway.config.current()?;

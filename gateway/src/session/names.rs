@@ -14,6 +14,7 @@ use std::{
 use engine::{
     id::ConditionId,
     rules::{self, NameAnswers, ProblemKind},
+    session::Limits,
 };
 use tokio::time::{sleep, timeout};
 
@@ -41,7 +42,7 @@ impl LiveSession {
         let mut known = self.known_addresses(name);
         if known.is_none() {
             // The rules that are being built may be about this name, and must be about the same addresses.
-            let _ = timeout(RULES_WAIT, self.settled()).await;
+            let _ = timeout(Limits::default().pending, self.settled()).await;
             known = self.known_addresses(name);
         }
         let addresses = match known {
@@ -138,9 +139,6 @@ impl LiveSession {
         concerned.flat_map(|entitlement| entitlement.conditions.iter().copied()).collect()
     }
 }
-
-/// How long a flow by name waits for rules that may be about the name.
-const RULES_WAIT: Duration = Duration::from_secs(10);
 
 /// Between two times a session's scripts and conditions are asked again because names moved; the first time is at once.
 const FOLLOW_PAUSE: Duration = Duration::from_secs(10);

@@ -45,8 +45,7 @@ impl LiveSession {
             return;
         }
         drop(inner);
-        let session = self.clone();
-        tokio::spawn(async move { while !session.ask_shortcut_scripts().await {} });
+        tokio::spawn(Asking { session: self.clone(), done: false }.finish());
     }
 
     /// False when it was overtaken.
@@ -122,6 +121,28 @@ impl LiveSession {
     fn held(&self, inner: &Inner) -> Vec<Arc<Entitlement>> {
         let config = self.gateway.config.current();
         config.map(|config| config.definitions.entitlements(&inner.granted)).unwrap_or_default()
+    }
+}
+
+/// A run of asking. However it ends, the next one can begin.
+struct Asking {
+    session: Arc<LiveSession>,
+    done: bool,
+}
+
+impl Asking {
+    async fn finish(mut self) {
+        while !self.session.ask_shortcut_scripts().await {}
+        self.done = true;
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        // After a whole run this may be said of the next one already.
+        if !self.done {
+            self.session.lock().offers.running = false;
+        }
     }
 }
 

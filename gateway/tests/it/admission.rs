@@ -13,10 +13,11 @@ use protocol::{
 };
 use serde_json::{Value, json};
 use time::OffsetDateTime;
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use crate::{
-    client::{Client, Device},
+    client::{Client, Device, PATIENCE},
     world::{Tokens, World},
 };
 
@@ -214,4 +215,51 @@ async fn only_listed_sources_connect() {
     assert!(dialer.dial(world.gateway().address, &name, tls, Default::default()).await.is_err());
     world.controller.put(appliance(json!([{ "address": "127.0.0.0", "netmask": 8 }]))).await;
     Client::admitted(&world, &device).await;
+}
+
+/// The records of one kind about a session, once the session is over and everything is told.
+async fn recorded(world: &World, device: &Device, event_type: &str) -> usize {
+    let session = device.session.to_string();
+    world
+        .controller
+        .record(|record| record["event_type"] == "session_removed" && record["session_id"] == session)
+        .await;
+    let records = world.controller.records();
+    let parsed = records.iter().map(|record| serde_json::from_str::<Value>(&record.record).unwrap());
+    parsed.filter(|record| record["session_id"] == session && record["event_type"] == event_type).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_shows_its_tokens_again_and_again_is_slowed_down_and_recorded_once() {
+    let world = World::new().await;
+    let device = world.device();
+    let tokens = world.tokens(&device);
+    let (mut client, _) = Client::present(&world, &device, tokens.present()).await;
+    let began = Instant::now();
+    for _ in 0..8 {
+        client.show(tokens.present()).await;
+    }
+    for _ in 0..8 {
+        client.next_matching(|message| matches!(message, ControlDown::Admitted { .. })).await;
+    }
+    assert!(began.elapsed() > Duration::from_millis(2_900), "three of eight wait: {:?}", began.elapsed());
+    client.sign_out().await;
+    for event_type in ["claims_token_accepted", "device_claims_accepted", "entitlement_token_accepted"] {
+        assert_eq!(recorded(&world, &device, event_type).await, 1, "{event_type}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_whose_tokens_are_refused_again_and_again_is_not_listened_to() {
+    let world = World::new().await;
+    let device = world.device();
+    let mut client = Client::admitted(&world, &device).await;
+    let mut tokens = world.tokens(&device);
+    tokens.claims.binding = None;
+    for _ in 0..20 {
+        client.show(tokens.present()).await;
+    }
+    let closed = timeout(PATIENCE, client.carrier.closed()).await.expect("the gateway closes the connection");
+    assert_eq!(closed.code, Some(close_code::PROTOCOL));
+    assert_eq!(recorded(&world, &device, "entitlement_token_not_accepted").await, 10);
 }

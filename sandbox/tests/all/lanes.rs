@@ -124,6 +124,44 @@ async fn scripts_in_doubt_are_fresh() {
     sandbox.stop().await;
 }
 
+#[tokio::test]
+async fn what_is_not_looked_into_reads_every_claim() {
+    let sandbox = sandbox().await;
+    let reads = async |source: &str| sandbox.admit(policy(source)).await.unwrap().analysis.claims;
+    for source in [
+        "with (claims.user) { return username === 'ana'; }",
+        "var o = { get a() { return claims.user.username; } }; return o.a === 'ana';",
+        "var o = { f() { return claims.user.username; } }; return o.f() === 'ana';",
+        "class A { static name() { return claims.user.username; } } return A.name() === 'ana';",
+        "function f(s, name) { return name; } return f`${claims.user.username}` === 'ana';",
+        "async function f() { return claims.user.username; } f(); return true;",
+        "function* f() { yield claims.user.username; } return f().next().value === 'ana';",
+        "var x; [x = claims.user.username] = []; return x === 'ana';",
+        "for ({ x = claims.user.username } of [{}]) {} return true;",
+        "out: function f() { return claims.user.username; } return f() === 'ana';",
+    ] {
+        assert!(reads(source).await.contains("*"), "{source}");
+    }
+    for source in [
+        "return new (claims.user.username === 'ana' ? Date : RegExp)() instanceof Date;",
+        "return new Date() instanceof (claims.user.username === 'ana' ? Date : RegExp);",
+        "return JSON.stringify({}, claims.user.username) === '{}';",
+        "return JSON.stringify(...[claims.user.username]) === '\"ana\"';",
+    ] {
+        let read = reads(source).await;
+        assert!(read.contains("user.username") || read.contains("*"), "{source}: {read:?}");
+    }
+    for source in [
+        "return eval('claims.user.username') === 'ana';",
+        "return Function('c', 'return c.user.username')(claims) === 'ana';",
+        "return [].at.constructor('return true;')();",
+    ] {
+        let record = run(&sandbox, ScriptKind::Policy, source).await;
+        assert!(record.result.is_err(), "code from strings would read claims unseen: {source}");
+    }
+    sandbox.stop().await;
+}
+
 /// Runs the probe twice in a batch and once after it, with others between.
 async fn runs(sandbox: &Sandbox, probe: &str) -> Vec<RunRecord> {
     let warm = "var out = []; out.push(claims.user.groups.join()); return out.length === 1;";

@@ -5,7 +5,7 @@ use protocol::{
     message::{GatewayEndpoint, close_code},
 };
 
-use super::{Keeper, Live};
+use super::{End, Keeper, Live};
 use crate::link::{Order, choice::choose, silence::Silence};
 
 /// What became of a look around.
@@ -40,8 +40,20 @@ impl Keeper {
                     newer.carrier.close(close_code::DONE, "not needed");
                     Around::Stay
                 }
-                Err(_) => Around::Stay,
+                Err(end) => {
+                    let reason = reason(&end);
+                    tracing::debug!(gateway = %other.appliance, reason, "Another gateway did not take the session in");
+                    Around::Stay
+                }
             },
         }
+    }
+}
+
+fn reason(end: &End) -> &str {
+    match end {
+        End::Done => "it is not wanted any more",
+        End::Lost(reason) => reason,
+        End::Refused(refusal) | End::Ended(refusal) => &refusal.message,
     }
 }

@@ -109,6 +109,12 @@ impl<'a> Walker<'a> {
         }
     }
 
+    /// Something that is not looked into: whatever may be read there counts as read.
+    fn opaque(&mut self, span: Option<Span>, what: &'static str) {
+        self.claims.insert("*".to_owned());
+        self.doubt(span, what);
+    }
+
     /// Statements of a function whose parameters are the innermost scope.
     fn function_body(&mut self, body: &[Stmt]) {
         let params = self.scopes.innermost();
@@ -211,7 +217,7 @@ impl<'a> Walker<'a> {
                 self.block(finalizer.as_deref().unwrap_or_default());
             }
             StmtKind::Labelled(_, body) => self.nested(body),
-            StmtKind::Opaque => self.doubt(stmt.span, "uses a statement that is not modelled"),
+            StmtKind::Opaque => self.opaque(stmt.span, "uses a statement that is not modelled"),
         }
     }
 
@@ -236,7 +242,7 @@ impl<'a> Walker<'a> {
             }
             EachTarget::Name(name) => self.assign_name(name, Holds::ANYTHING, subject.span),
             EachTarget::Opaque => {
-                self.doubt(Some(subject.span), "assigns loop values to something that is no variable")
+                self.opaque(Some(subject.span), "assigns loop values to something that is no variable")
             }
         }
         self.nested(body);
@@ -247,7 +253,10 @@ impl<'a> Walker<'a> {
         match (&item.target, &item.init) {
             (Pattern::Name(name), Some(init)) => match self.scopes.resolve(name) {
                 Some(id) => self.flow(id, init),
-                None => self.doubt(Some(init.span), "assigns a variable it does not declare"),
+                None => {
+                    self.expr(init);
+                    self.doubt(Some(init.span), "assigns a variable it does not declare");
+                }
             },
             (target, Some(init)) => {
                 self.expr(init);
@@ -282,7 +291,7 @@ impl<'a> Walker<'a> {
                     }
                 }
             }
-            Pattern::Opaque => self.doubt(None, "binds a pattern that is not modelled"),
+            Pattern::Opaque => self.opaque(None, "binds a pattern that is not modelled"),
         }
     }
 
@@ -398,7 +407,7 @@ impl<'a> Walker<'a> {
             ExprKind::Call { callee, args, .. } => self.call(callee, args, expr.span),
             ExprKind::New { callee, args } => self.construct(callee, args),
             ExprKind::Member { .. } | ExprKind::Index { .. } => self.member(expr),
-            ExprKind::Opaque => self.doubt(Some(expr.span), "uses an expression that is not modelled"),
+            ExprKind::Opaque => self.opaque(Some(expr.span), "uses an expression that is not modelled"),
         }
     }
 
@@ -434,7 +443,10 @@ impl<'a> Walker<'a> {
         self.expr(left);
         match &right.kind {
             ExprKind::Name(name) if self.scopes.resolve(name).is_none() && names::is_known_class(name) => {}
-            _ => self.doubt(Some(right.span), "tests against a class that is not known"),
+            _ => {
+                self.doubt(Some(right.span), "tests against a class that is not known");
+                self.expr(right);
+            }
         }
     }
 

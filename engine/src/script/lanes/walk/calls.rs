@@ -30,7 +30,10 @@ impl Walker<'_> {
             // With an argument it answers that very object.
             ExprKind::Name(name)
                 if self.global_object(callee).is_some() && name.as_ref() == "Object" && args.is_empty() => {}
-            _ => self.doubt(Some(callee.span), "constructs an object of a class that is not known"),
+            _ => {
+                self.doubt(Some(callee.span), "constructs an object of a class that is not known");
+                self.expr(callee);
+            }
         }
         self.handed(args);
     }
@@ -107,9 +110,14 @@ impl Walker<'_> {
                 Item::One(expr) if at == 1 && self.is_function(expr) => self.callback(expr, false),
                 Item::One(expr) if at == 1 && !is_inert(expr) && !matches!(expr.kind, ExprKind::Array(_)) => {
                     self.doubt(Some(span), "hands a value to a built-in that may call it");
+                    self.expr(expr);
                 }
                 Item::One(expr) => self.expr(expr),
-                Item::Spread(_) | Item::Hole => self.doubt(Some(span), "hands a value to a built-in that may call it"),
+                Item::Spread(expr) => {
+                    self.doubt(Some(span), "hands a value to a built-in that may call it");
+                    self.expr(expr);
+                }
+                Item::Hole => self.doubt(Some(span), "hands a value to a built-in that may call it"),
             }
         }
     }

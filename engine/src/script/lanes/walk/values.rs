@@ -287,7 +287,7 @@ impl Walker<'_> {
                     self.keyed_slot(index, value, span);
                 }
             }
-            Target::Name(_) | Target::Opaque => self.doubt(Some(span), "assigns something that is not modelled"),
+            Target::Name(_) | Target::Opaque => self.opaque(Some(span), "assigns something that is not modelled"),
         }
     }
 

@@ -24,7 +24,7 @@ impl Walker<'_> {
                 self.keyed_slot(key, value, value.span);
             }
             Property::Spread(value) => self.expr(value),
-            Property::Opaque => self.doubt(Some(span), "makes an object with accessors"),
+            Property::Opaque => self.opaque(Some(span), "makes an object with accessors"),
         }
     }
 
@@ -45,7 +45,7 @@ impl Walker<'_> {
             }
             Target::Opaque => {
                 self.expr(value);
-                self.doubt(Some(value.span), "assigns a pattern");
+                self.opaque(Some(value.span), "assigns a pattern");
             }
         }
     }
