@@ -4,6 +4,8 @@
 
 // The lints that tests are free of know them by this attribute.
 #[cfg(test)]
+mod advice;
+#[cfg(test)]
 mod architecture;
 #[cfg(test)]
 mod audit;

@@ -55,10 +55,10 @@ pub(crate) fn time(time: time::OffsetDateTime) -> String {
     format!("{date} {hour:02}:{minute:02}:{second:02}{zone}")
 }
 
-/// Removes what would steer the terminal instead of being shown on it.
+/// Removes what would steer the terminal, or the order of what is shown, instead of being shown.
 pub(crate) fn printable(text: String) -> String {
-    if text.chars().any(char::is_control) {
-        text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
+    if text.chars().any(engine::object::steers_display) {
+        text.chars().map(|character| if engine::object::steers_display(character) { ' ' } else { character }).collect()
     } else {
         text
     }
@@ -75,14 +75,36 @@ pub(crate) fn print_error(error: &anyhow::Error, output: Output) {
         Output::Table => {
             warn(format_args!("error: {error}"));
             error.chain().skip(1).for_each(|cause| warn(format_args!("  because: {cause}")));
+            if let Some((_, advice)) = next_step(error) {
+                warn(format_args!("  to do: {advice}"));
+            }
         }
         Output::Json => {
             let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
             let mut members = json!({ "message": error.to_string(), "causes": causes });
             add_details(&mut members, error);
+            if let (Some((code, advice)), Some(members)) = (next_step(error), members.as_object_mut()) {
+                members.insert("code".to_owned(), code.into());
+                members.insert("advice".to_owned(), advice.into());
+            }
             warn(format_args!("{}", json!({ "error": members })));
         }
     }
+}
+
+/// The code of what a running client did not do, and what the user does about it.
+#[cfg(feature = "client")]
+fn next_step(error: &anyhow::Error) -> Option<(&str, &'static str)> {
+    match error.chain().find_map(|cause| cause.downcast_ref::<client::ControlError>())? {
+        client::ControlError::Refused(refusal) => Some((&refusal.code, client::advice(&refusal.code))),
+        // Their own texts say what to do.
+        _ => None,
+    }
+}
+
+#[cfg(not(feature = "client"))]
+fn next_step(_: &anyhow::Error) -> Option<(&str, &'static str)> {
+    None
 }
 
 #[cfg(feature = "ctl")]

@@ -60,22 +60,38 @@ pub(crate) fn private_dir(path: &Path) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-/// Writes a file that appears complete or not at all.
+/// Writes a file that appears complete or not at all. It is written beside its place, in a file that did not exist before:
+/// where others can write too, they could have put a link there.
 pub(crate) fn write_file(path: &Path, content: &[u8], mode: u32) -> anyhow::Result<()> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}.part", std::process::id()));
-    let part = PathBuf::from(name);
     let write = || -> std::io::Result<()> {
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&part)?;
-        file.set_permissions(fs::Permissions::from_mode(mode))?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&part, path)
+        let (part, mut file) = new_part(path, mode)?;
+        let mut fill = || -> std::io::Result<()> {
+            file.set_permissions(fs::Permissions::from_mode(mode))?;
+            file.write_all(content)?;
+            file.sync_all()?;
+            fs::rename(&part, path)
+        };
+        fill().inspect_err(|_| drop(fs::remove_file(&part)))
     };
-    write()
-        .inspect_err(|_| drop(fs::remove_file(&part)))
-        .with_context(|| format!("could not write `{}`", path.display()))
+    write().with_context(|| format!("could not write `{}`", path.display()))
 }
+
+/// A new file beside a path, under the first name that is free.
+fn new_part(path: &Path, mode: u32) -> std::io::Result<(PathBuf, fs::File)> {
+    let mut number = 0;
+    loop {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{}-{number}.part", std::process::id()));
+        let part = PathBuf::from(name);
+        match fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&part) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && number < MOST_PARTS => number += 1,
+            opened => return opened.map(|file| (part, file)),
+        }
+    }
+}
+
+/// Names that may be taken, by whatever an earlier process of the same number left behind.
+const MOST_PARTS: u32 = 16;
 
 /// Tells whoever waits for the file that the process is ready, and how to reach it.
 #[cfg(any(feature = "controller", feature = "gateway", feature = "client"))]
@@ -83,4 +99,27 @@ pub(crate) fn write_ready_file(path: Option<&Path>, content: &impl Serialize) ->
     let Some(path) = path else { return Ok(()) };
     let content = serde_json::to_vec_pretty(content)?;
     write_file(path, &content, 0o644)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_in_the_place_of_the_part_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, victim) = (dir.path().join("scan.png"), dir.path().join("victim"));
+        fs::write(&victim, "mine").unwrap();
+        let part = |number: u32| dir.path().join(format!("scan.png.{}-{number}.part", std::process::id()));
+        std::os::unix::fs::symlink(&victim, part(0)).unwrap();
+        std::os::unix::fs::symlink(dir.path().join("nowhere"), part(1)).unwrap();
+        write_file(&file, b"secret", 0o600).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"secret");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read(&victim).unwrap(), b"mine");
+        assert!(!dir.path().join("nowhere").exists() && !part(2).exists());
+        (2..=MOST_PARTS).for_each(|number| fs::write(part(number), "").unwrap());
+        assert!(write_file(&file, b"other", 0o600).is_err());
+        assert_eq!(fs::read(&file).unwrap(), b"secret", "what was there stays");
+    }
 }

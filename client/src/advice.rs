@@ -32,7 +32,7 @@ fn of_client(code: &str) -> Option<&'static str> {
              nobody to ask is started again"
         }
         "client.signing-in" => "wait until the sign-in is done",
-        "client.nothing-asked" => "see `portcullis client status` for what is asked now",
+        "client.nothing-asked" | "client.no-code-asked" => "see `portcullis client status` for what is asked now",
         "client.renewal-failed" => TRIES_AGAIN,
         "client.ended" | "client.not-running" => "start the client again",
         "client.already-running" => "stop the other client, or choose another data directory",
@@ -40,6 +40,9 @@ fn of_client(code: &str) -> Option<&'static str> {
         "client.data-dir" | "client.device-id" => "see that the data directory belongs to you and can be written",
         "client.listen" => "choose another local port",
         "client.control-socket" | "client.control-answer" => "see that the data directory is the running client's",
+        "client.control-stranger" => {
+            "use the data directory of your own client; if it is, tell your administrator at once"
+        }
         _ => return None,
     })
 }
@@ -66,13 +69,23 @@ fn of_controller(code: &str) -> Option<&'static str> {
     Some(match code {
         "sign-in.failed" => "check user name and password; after too many attempts wait a minute",
         "sign-in.locked" => "wait a minute, then try again",
-        "sign-in.busy" | "controller.busy" => "wait a moment; the client tries again by itself",
+        "sign-in.busy" | "controller.busy" => {
+            "wait a moment, then do it again; what the client does by itself, it tries again by itself"
+        }
         "sign-in.unavailable" | "controller.unavailable" => TRIES_AGAIN,
         "sign-in.over" => "sign in again",
         "sign-in.user-gone" => "ask your administrator why your account was disabled or removed",
         "sign-in.device-limit" => "ask your administrator to remove one of your devices",
         "device-claims.too-large" => "ask your administrator to shorten what device scripts print",
         "remedy.wrong-password" => "answer again; after too many attempts wait a minute",
+        "remedy.wrong-code" => {
+            "wait until your app shows the next code and give that; after too many wrong ones wait a minute, and longer each \
+             time; see that your phone's clock is right"
+        }
+        "remedy.used-code" => "wait until your app shows the next code and give that",
+        "remedy.bad-code" => "give the six digits that your app shows",
+        "remedy.not-enrolled" => "set up your app: `portcullis client answer` without a code shows what to scan",
+        "remedy.codes-locked" => "ask your administrator to delete your one-time codes, then set up your app again",
         "remedy.bad-reason" => "give a reason of one line",
         "remedy.not-asked" => "try the connection again, and answer what is asked then",
         "remedy.other-provider" => "ask your administrator, who can change what the condition asks for",
@@ -131,7 +144,9 @@ mod tests {
             "sign-in.failed sign-in.locked sign-in.busy sign-in.unavailable sign-in.over sign-in.user-gone",
             "sign-in.device-limit controller.busy controller.unavailable certificate.request",
             "certificate.session-required device-claims.too-large device-script.gone device-script.too-large",
-            "remedy.wrong-password remedy.bad-reason remedy.not-asked remedy.other-provider",
+            "remedy.wrong-password remedy.bad-reason remedy.not-asked remedy.other-provider remedy.wrong-code",
+            "remedy.used-code remedy.bad-code remedy.not-enrolled remedy.codes-locked client.no-code-asked",
+            "client.control-stranger",
             "flow.ended flow.guarded flow.host flow.protocol upstream.no-answer upstream.refused",
             "upstream.unreachable name.unknown name.no-answer name.servers-failed name.too-many",
         ];

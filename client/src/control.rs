@@ -6,6 +6,8 @@
 //! when one-time codes are to be set up first, and else by a `uri` of null; every call makes a new secret, and only the
 //! newest can be confirmed by a code.
 //! Only processes of the same user (or root) are answered, whatever the file's mode. No other answer holds a secret.
+//! Likewise what the user answers goes to a process of the same user (or root) only: whoever may write to the data directory
+//! could have put a socket of their own there.
 
 mod server;
 
@@ -98,6 +100,12 @@ pub enum ControlError {
     /// The socket failed or nobody answered in time.
     #[error("the running client does not answer")]
     Io(#[source] io::Error),
+    /// Somebody else listens.
+    #[error("`{}` belongs to another user, so nothing was sent to it; use the data directory of your own client", path.display())]
+    Stranger {
+        /// The socket.
+        path: PathBuf,
+    },
     /// The answer is none.
     #[error("the running client gave an answer that is not understood; is it of another version?")]
     Answer(#[source] Option<serde_json::Error>),
@@ -112,6 +120,7 @@ impl ControlError {
         match self {
             Self::NotRunning { .. } => "client.not-running",
             Self::Io(_) => "client.control-socket",
+            Self::Stranger { .. } => "client.control-stranger",
             Self::Answer(_) => "client.control-answer",
             Self::Refused(refusal) => &refusal.code,
         }
@@ -136,6 +145,16 @@ enum Command {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         number: Option<usize>,
     },
+}
+
+impl Command {
+    /// Whether it, or its answer, is for nobody else to see.
+    fn is_confidential(&self) -> bool {
+        match self {
+            Self::Answer { .. } | Self::Enrol { .. } => true,
+            Self::Status | Self::Renew | Self::SignOut => false,
+        }
+    }
 }
 
 /// What the user answers, or what an app is to know; it is wiped.
@@ -164,8 +183,12 @@ enum Reply {
 }
 
 async fn request(data_dir: &Path, command: Command) -> Result<Reply, ControlError> {
-    let stream = UnixStream::connect(socket_path(data_dir)).await;
+    let path = socket_path(data_dir);
+    let stream = UnixStream::connect(&path).await;
     let mut stream = stream.map_err(|_| ControlError::NotRunning { path: data_dir.to_owned() })?;
+    if command.is_confidential() && !is_same_user(&stream) {
+        return Err(ControlError::Stranger { path });
+    }
     let answer = tokio::time::timeout(PATIENCE, async {
         let mut line = Zeroizing::new(serde_json::to_vec(&command)?);
         line.push(b'\n');
@@ -194,6 +217,12 @@ async fn read_line(reader: &mut (impl AsyncBufRead + Unpin), limit: u64) -> io::
         Some(b'\n') => Ok(Some(line)),
         Some(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "line is cut or too long")),
     }
+}
+
+/// Whether the process at the other end is of this one's user, or of root.
+fn is_same_user(stream: &UnixStream) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    stream.peer_cred().is_ok_and(|peer| peer.uid() == own || peer.uid() == 0)
 }
 
 fn socket_path(data_dir: &Path) -> PathBuf {

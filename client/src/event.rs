@@ -1,5 +1,7 @@
 //! What the user is told while a session lives: typed for programs, in plain language for people.
 
+mod text;
+
 use std::fmt;
 
 use engine::id::SiteId;
@@ -7,8 +9,6 @@ use protocol::message::{Refusal, RemedyKind, RemedyOffer};
 use serde::Serialize;
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
-
-use crate::advice::advice;
 
 /// Something the user may want to know. As JSON it is tagged by `event`.
 #[derive(Debug, Serialize)]
@@ -242,70 +242,6 @@ pub fn what(kind: RemedyKind) -> &'static str {
     }
 }
 
-impl fmt::Display for ClientEvent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Listening { purpose, address } => write!(f, "Listening on {address} for {purpose}"),
-            Self::SignedIn { name, message_of_the_day: None } => write!(f, "Signed in as {name}"),
-            Self::SignedIn { name, message_of_the_day: Some(message) } => write!(f, "Signed in as {name}\n{message}"),
-            Self::Authorized { policies, sites } => {
-                write!(f, "Policies {} give access to {}", List(policies), List(sites))
-            }
-            Self::Admitted { site_name, gateway, entitlements, .. } => {
-                write!(f, "Connected to {site_name} through {gateway}: {}", List(entitlements))
-            }
-            Self::Refused { site_name, message, .. } => write!(f, "{site_name} refused this session: {message}"),
-            Self::GatewayLost { site_name, reason } => {
-                write!(f, "Connection to {site_name} lost, reconnecting ({reason})")
-            }
-            Self::RulesChanged { site_name, entitlements } => {
-                write!(f, "Access to {site_name} changed: {}", List(entitlements))
-            }
-            Self::ConditionFalse { condition, entitlements, message, remedies, .. } => {
-                write!(f, "{} must wait for `{condition}`: {message}", List(entitlements))?;
-                for remedy in remedies {
-                    write!(f, "\n  asks for {}: {}", what(remedy.kind), remedy.message)?;
-                }
-                if !remedies.is_empty() {
-                    write!(f, "\n  answer with `portcullis client answer \"{condition}\"`")?;
-                }
-                Ok(())
-            }
-            Self::RemedyAnswered { condition } => write!(f, "Your answer for `{condition}` was accepted"),
-            Self::ConditionTrue { condition, .. } => write!(f, "`{condition}` is met"),
-            Self::Held { flow, message } => write!(f, "Connection to {flow} is waiting: {message}"),
-            Self::Denied { flow, message, .. } => write!(f, "Connection to {flow} was refused: {message}"),
-            Self::Cut { flow } => write!(f, "Connection to {flow} was ended because access to it ended"),
-            Self::AccessEnded { site_name, message, .. } => write!(f, "Access to {site_name} ended: {message}"),
-            Self::DeviceClaimMissing { claim, subject, message } => {
-                write!(f, "Device claim `{claim}` ({subject}) has no value: {message}")
-            }
-            Self::DeviceClaimRestless { claim } => write!(
-                f,
-                "Device claim `{claim}` changes nearly every time it is looked at, so its changes are reported only now \
-                 and then; tell your administrator"
-            ),
-            Self::EndAnnounced { at, sign_in: true, reason } => {
-                write!(f, "Access ends at {at} unless you sign in again: {reason}")
-            }
-            Self::EndAnnounced { at, sign_in: false, reason } => write!(f, "Access is renewed before {at}: {reason}"),
-            Self::Renewed { until } => write!(f, "Access renewed until {until}"),
-            Self::RenewalFailed { code, message, until, retry_secs } => {
-                write!(f, "Access could not be renewed yet: {message}\n  ")?;
-                write!(f, "it ends at {until} unless that succeeds; the next attempt is in {retry_secs} s")?;
-                write!(f, "\n  to do: {}", advice(code))
-            }
-            Self::NothingGranted { message } => write!(f, "No access is granted now: {message}"),
-            Self::SignInNeeded { reason, until: None, .. } => write!(f, "You must sign in again: {reason}"),
-            Self::SignInNeeded { reason, until: Some(until), .. } => {
-                write!(f, "You must sign in again before {until}, when your access ends: {reason}")
-            }
-            Self::SignInFailed { message, .. } => write!(f, "Signing in failed: {message}"),
-            Self::SignedOut => write!(f, "Signed out"),
-        }
-    }
-}
-
 /// Takes the password of a user who must sign in again. Dropped unanswered, the session stays as it is until its tokens
 /// end; `renew` on the control socket asks anew.
 pub struct PasswordRequest(Option<oneshot::Sender<Zeroizing<String>>>);
@@ -328,20 +264,5 @@ impl PasswordRequest {
 impl fmt::Debug for PasswordRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PasswordRequest")
-    }
-}
-
-struct List<'a>(&'a [String]);
-
-impl fmt::Display for List<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("nothing");
-        }
-        for (index, name) in self.0.iter().enumerate() {
-            let separator = if index == 0 { "" } else { ", " };
-            write!(f, "{separator}{name}")?;
-        }
-        Ok(())
     }
 }

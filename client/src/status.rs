@@ -375,9 +375,9 @@ impl Status {
     fn advise(&mut self) {
         let of = |code: &Option<String>| code.as_deref().map(|code| advice(code).to_owned());
         self.advice = match self.state {
-            // Whatever the reason was, this is what helps.
-            State::MustSignIn => Some(advice("client.must-sign-in").to_owned()),
-            State::NothingGranted => Some(advice("client.nothing-granted").to_owned()),
+            // It belongs to the code beside it; the state alone says less.
+            State::MustSignIn => of(&self.code).or_else(|| Some(advice("client.must-sign-in").to_owned())),
+            State::NothingGranted => of(&self.code).or_else(|| Some(advice("client.nothing-granted").to_owned())),
             State::SigningIn => Some(advice("client.signing-in").to_owned()),
             State::Ended => Some(advice("client.ended").to_owned()),
             State::Connecting | State::Connected => of(&self.code),

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use engine::id::ApplianceId;
+use engine::{dn::UserName, id::ApplianceId};
 use protocol::{
     message::{AdminMessage, MessageCategory, MessageLevel},
     object::ObjectKind,
@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     audit::Record,
     config::Config,
+    otp::{self, Lock},
     store::{AuditEvent, Op, Store, Transaction},
 };
 
@@ -72,6 +73,23 @@ pub(crate) fn quarantined(script: &Quarantined) -> AdminMessage {
             script.script, script.failures, script.last.kind
         ),
     }
+}
+
+/// Says that a user's one-time codes are locked, when that is more than a mistyped code.
+pub(crate) fn codes_locked(user: &UserName, lock: Lock) -> Option<AdminMessage> {
+    let message = match lock {
+        Lock::ForAWhile { number: 2 } => format!(
+            "One-time codes of {user} were locked a second time without a right code between; whoever gives them is signed \
+             in as this user. If it is not the user, revoke the user's tokens and change the password"
+        ),
+        Lock::ForAWhile { .. } => return None,
+        Lock::ForGood => format!(
+            "One-time codes of {user} stay locked after {} wrong ones in a row; `portcullis ctl otp-seeds delete` lets the \
+             user set up an app again",
+            otp::MOST_FAILURES
+        ),
+    };
+    Some(AdminMessage { level: MessageLevel::Warning, category: MessageCategory::Connectivity, message })
 }
 
 /// Says which isolation layers the kernel lacks; nothing when all are in force.

@@ -1,8 +1,8 @@
 //! The client port: clients and gateways speak `protocol` here, over QUIC.
 //!
 //! A connection is a task, a stream is a task inside it, and both are bounded: connections in all and per address, streams
-//! per connection, bytes and time per request, and requests without a certificate per address. When a connection ends, its
-//! streams end with it.
+//! per connection, bytes and time per request, requests without a certificate per address, and what writes per session.
+//! When a connection ends, its streams end with it.
 
 mod limit;
 mod request;
@@ -14,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use engine::id::SessionId;
 use protocol::{
     carrier::{SharedCarrier, Stream},
     message::close_code,
@@ -28,7 +29,9 @@ use limit::{Connections, Rate};
 pub(crate) struct Port {
     controller: Arc<Controller>,
     connections: Connections,
-    anonymous: Rate,
+    anonymous: Rate<IpAddr>,
+    writes: Rate<SessionId>,
+    downloads: Rate<SessionId>,
 }
 
 /// The bounds of a connection, as the listener needs them.
@@ -43,6 +46,8 @@ pub(crate) async fn serve(controller: Arc<Controller>, listener: Listener, mut s
     let port = Arc::new(Port {
         connections: Connections::new(bounds.connections, bounds.connections_per_address),
         anonymous: Rate::new(bounds.anonymous_burst, bounds.anonymous_per_second),
+        writes: Rate::new(WRITES_AT_ONCE, WRITES_PER_SECOND),
+        downloads: Rate::new(DOWNLOADS_AT_ONCE, DOWNLOADS_PER_SECOND),
         controller,
     });
     let mut tasks = JoinSet::new();
@@ -102,7 +107,17 @@ impl Port {
 
     /// Whether one more request without a certificate is served now.
     fn admit_anonymous(&self, address: IpAddr) -> Result<(), Duration> {
-        self.anonymous.take(address, Instant::now())
+        self.anonymous.take(limit::source(address), Instant::now())
+    }
+
+    /// Whether one more request of a session that writes is served now.
+    fn admit_write(&self, session: SessionId) -> Result<(), Duration> {
+        self.writes.take(session, Instant::now())
+    }
+
+    /// Whether one more file is sent to a session now.
+    fn admit_download(&self, session: SessionId) -> Result<(), Duration> {
+        self.downloads.take(session, Instant::now())
     }
 }
 
@@ -113,5 +128,14 @@ fn note_panic(ended: Result<(), tokio::task::JoinError>) {
         tracing::error!(%error, "Task of the client port panicked");
     }
 }
+
+/// Requests of a session that write, at once and in the long run. A renewal is three of them; whoever answers what several
+/// conditions ask for makes a dozen. Each one is rows and audit records that stay.
+const WRITES_AT_ONCE: u32 = 30;
+const WRITES_PER_SECOND: u32 = 1;
+
+/// Files of a session, at once and in the long run: a first sign-in fetches every device script of its provider.
+const DOWNLOADS_AT_ONCE: u32 = 200;
+const DOWNLOADS_PER_SECOND: u32 = 5;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -18,6 +18,7 @@ use crate::{
     issue::Issuer,
     keys::TokenKeys,
     metrics::Metrics,
+    otp::LocksTold,
     password::Passwords,
     questions::Questions,
     records::{Records, flush_regularly},
@@ -48,6 +49,7 @@ pub struct Controller {
     /// What the operator configured.
     pub settings: Settings,
     pub(crate) attempts: Attempts,
+    pub(crate) code_locks: LocksTold,
     pub(crate) catalogs: Catalogs,
     pub(crate) enrolments: Enrolments,
     pub(crate) secrets: ScriptSecrets,
@@ -81,6 +83,7 @@ impl Controller {
             gateways: Gateways::default(),
             questions: Questions::default(),
             attempts: Attempts::default(),
+            code_locks: LocksTold::default(),
             catalogs: Catalogs::default(),
             enrolments: Enrolments::default(),
             secrets: ScriptSecrets::default(),

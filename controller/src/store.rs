@@ -378,6 +378,8 @@ pub trait Store: Send + Sync + 'static {
     fn lockout(&self, user: &UserName) -> StoreFuture<'_, (u32, Option<OffsetDateTime>)>;
     /// A user's seed of one-time codes.
     fn otp_seed(&self, user: &UserName) -> StoreFuture<'_, Option<OtpSeed>>;
+    /// Whether a user has a seed of one-time codes, also one that cannot be unsealed.
+    fn has_otp_seed(&self, user: &UserName) -> StoreFuture<'_, bool>;
     /// Who has a seed of one-time codes, and whether a code has confirmed it.
     fn otp_seeds(&self) -> StoreFuture<'_, Vec<(UserName, bool)>>;
     /// Users who may not sign in, in the order of their names.

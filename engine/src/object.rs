@@ -14,7 +14,7 @@ use crate::id::{
     LocalUserId, PolicyId, SiteId, UserScriptId,
 };
 
-pub use shortcut::{AppShortcut, BadShortcut};
+pub use shortcut::{AppShortcut, BadShortcut, steers_display};
 
 /// Who gets what (D 11): an expression, and what its match grants.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -17,7 +17,7 @@ use tokio::{
 };
 use zeroize::Zeroizing;
 
-use super::{Command, Reply, Secret, read_line, socket_path};
+use super::{Command, Reply, Secret, is_same_user, read_line, socket_path};
 use crate::{
     err::ClientError,
     hub::{self, Hub},
@@ -30,13 +30,14 @@ pub(crate) struct ControlSocket {
 }
 
 impl ControlSocket {
-    /// Makes the data directory if need be and binds the socket in it.
+    /// Makes the data directory if need be, sees that it is this user's alone, and binds the socket in it.
     pub(crate) fn bind(data_dir: &Path) -> Result<Self, ClientError> {
         let unusable = |path: &Path| {
             let path = path.to_owned();
             move |source| ClientError::DataDir { path, source }
         };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(unusable(data_dir))?;
+        check_owner(data_dir).map_err(unusable(data_dir))?;
         let path = socket_path(data_dir);
         if std::os::unix::net::UnixStream::connect(&path).is_ok() {
             return Err(ClientError::AlreadyRunning { path: data_dir.to_owned() });
@@ -85,9 +86,16 @@ impl Drop for ControlSocket {
     }
 }
 
-fn is_same_user(stream: &UnixStream) -> bool {
-    let own = rustix::process::geteuid().as_raw();
-    stream.peer_cred().is_ok_and(|peer| peer.uid() == own || peer.uid() == 0)
+/// Nobody else may put another socket in the place of this one.
+fn check_owner(data_dir: &Path) -> io::Result<()> {
+    let metadata = fs::metadata(data_dir)?;
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        return Err(io::Error::other("it belongs to another user"));
+    }
+    if metadata.mode() & 0o022 != 0 {
+        return Err(io::Error::other("others may write to it; `chmod go-w` takes that from them"));
+    }
+    Ok(())
 }
 
 async fn answer_all(hub: &Hub, stream: UnixStream) -> io::Result<()> {

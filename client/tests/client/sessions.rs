@@ -16,6 +16,9 @@ use crate::{
     world::{PASSWORD, World, refusal},
 };
 
+/// A user that is not the one who runs the tests.
+const NOBODY: u32 = 65_534;
+
 #[tokio::test]
 async fn signing_in_reports_the_device_and_presents_every_token() {
     let world = World::start(&[1]);
@@ -196,6 +199,58 @@ async fn the_control_socket_is_private_single_and_signs_out() {
     assert_eq!(user.outcome().await.unwrap(), Ended::SignedOut);
     world.logged("sign-out", 1).await;
     assert_eq!(client::status(&dir).await.unwrap_err().code(), "client.not-running");
+}
+
+#[tokio::test]
+async fn a_data_directory_that_others_can_change_is_not_used() {
+    use std::os::unix::fs::chown;
+    let world = World::start(&[1]);
+    let dir = tempfile::tempdir().unwrap();
+    let refused = async |why: &str| {
+        let mut user = User::launch(&world, |config| config.data_dir = dir.path().to_owned());
+        let error = user.outcome().await.unwrap_err();
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(error.code() == "client.data-dir" && source.contains(why), "{error}: {source}");
+        assert!(!dir.path().join("control.sock").exists());
+    };
+    for mode in [0o777, 0o770, 0o702] {
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+        refused("others may write to it").await;
+    }
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    // Only root can give a directory away.
+    if chown(dir.path(), Some(NOBODY), None).is_ok() {
+        refused("another user").await;
+    }
+}
+
+#[tokio::test]
+async fn a_socket_of_another_user_is_told_nothing_confidential() {
+    use std::io::Read as _;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let socket = dir.path().join("control.sock");
+    let (sender, listening) = std::sync::mpsc::channel();
+    let stranger = std::thread::spawn(move || {
+        // A thread of Linux has a user of its own; only root can choose it.
+        if rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(NOBODY)).is_err() {
+            return String::new();
+        }
+        let listener = std::os::unix::net::UnixListener::bind(socket).unwrap();
+        sender.send(()).unwrap();
+        let mut heard = String::new();
+        for stream in listener.incoming().take(2) {
+            stream.unwrap().read_to_string(&mut heard).unwrap();
+        }
+        heard
+    });
+    if listening.recv().is_ok() {
+        let secret = Zeroizing::new("a password".to_owned());
+        let answered = client::answer(dir.path(), "office", None, secret).await;
+        assert_eq!(answered.unwrap_err().code(), "client.control-stranger");
+        assert_eq!(client::enrol(dir.path(), "office", None).await.unwrap_err().code(), "client.control-stranger");
+    }
+    assert_eq!(stranger.join().unwrap(), "");
 }
 
 #[tokio::test]

@@ -33,7 +33,7 @@ pub(crate) async fn list(State(api): State<Arc<Api>>, admin: Admin, call: Call) 
 pub(crate) async fn delete(State(api): State<Arc<Api>>, admin: Admin, call: Call) -> Answer {
     admin.require(Action::Delete, Target::OtpSeed)?;
     let user: UserName = call.distinguished_name()?;
-    if !api.controller.store.otp_seeds().await?.iter().any(|(name, _)| *name == user) {
+    if !api.controller.store.has_otp_seed(&user).await? {
         return Err(ApiError::NotFound(format!("user `{user}` has no one-time codes")));
     }
     let record = admin.actor().record("otp_seed_deleted").with("deleted_distinguished_name", user.to_string());

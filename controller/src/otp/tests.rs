@@ -54,9 +54,17 @@ fn right(verdict: Verdict) -> (OtpSeed, bool) {
     (seed, enrolled)
 }
 
-fn missed(verdict: Verdict) -> (OtpSeed, bool) {
-    let Verdict::Wrong { seed, locked } = verdict else { panic!("not wrong") };
-    (seed, locked)
+fn missed(verdict: Verdict) -> (OtpSeed, Option<Lock>) {
+    let Verdict::Wrong { seed, lock } = verdict else { panic!("not wrong") };
+    (seed, lock)
+}
+
+fn is_locked(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Locked { .. })
+}
+
+fn time(number: u32) -> Option<Lock> {
+    Some(Lock::ForAWhile { number })
 }
 
 #[test]
@@ -75,15 +83,15 @@ fn a_code_is_taken_once_and_older_ones_no_more() {
 #[test]
 fn too_many_wrong_codes_lock_and_a_right_one_forgives() {
     let provider = provider(Duration::from_secs(120));
-    let (seed, locked) = missed(judge(seed(true), wrong(), &provider, at(NOW)));
-    assert!(!locked);
+    let (seed, lock) = missed(judge(seed(true), wrong(), &provider, at(NOW)));
+    assert_eq!(lock, None);
     let (seed, _) = right(judge(seed, code(NOW), &provider, at(NOW)));
     assert_eq!(seed.failures, 0);
     let (seed, _) = missed(judge(seed, wrong(), &provider, at(NOW)));
     let (seed, _) = missed(judge(seed, wrong(), &provider, at(NOW)));
-    let (seed, locked) = missed(judge(seed, wrong(), &provider, at(NOW)));
-    assert!(locked);
-    assert!(matches!(judge(seed.clone(), code(NOW + 119), &provider, at(NOW + 119)), Verdict::Locked));
+    let (seed, lock) = missed(judge(seed, wrong(), &provider, at(NOW)));
+    assert_eq!(lock, time(1));
+    assert!(is_locked(judge(seed.clone(), code(NOW + 119), &provider, at(NOW + 119))));
     let (seed, _) = right(judge(seed, code(NOW + 120), &provider, at(NOW + 120)));
     assert_eq!((seed.failures, seed.locked_at), (0, None));
 }
@@ -92,9 +100,85 @@ fn too_many_wrong_codes_lock_and_a_right_one_forgives() {
 fn a_provider_without_a_lock_locks_for_a_minute() {
     let provider = provider(Duration::ZERO);
     let seed = OtpSeed { failures: 2, ..seed(true) };
-    let (seed, locked) = missed(judge(seed, wrong(), &provider, at(NOW)));
-    assert!(locked);
-    assert!(matches!(judge(seed, code(NOW + 59), &provider, at(NOW + 59)), Verdict::Locked));
+    let (seed, lock) = missed(judge(seed, wrong(), &provider, at(NOW)));
+    assert_eq!(lock, time(1));
+    assert!(is_locked(judge(seed, code(NOW + 59), &provider, at(NOW + 59))));
+}
+
+#[test]
+fn a_threshold_for_passwords_is_not_one_for_codes() {
+    for threshold in [0, 1, 4, 5, 6, 1000] {
+        let provider = IdentityProvider { lockout_threshold: threshold, ..provider(Duration::ZERO) };
+        let mut seed = seed(true);
+        let mut wrong_ones = 0;
+        loop {
+            let (next, lock) = missed(judge(seed, wrong(), &provider, at(NOW)));
+            (seed, wrong_ones) = (next, wrong_ones + 1);
+            if lock.is_some() {
+                break;
+            }
+        }
+        assert_eq!(wrong_ones, threshold.clamp(1, 5), "{threshold}");
+    }
+}
+
+/// Somebody guesses for as long as it takes, always as soon as a lock ends.
+#[test]
+fn whoever_guesses_on_waits_longer_and_in_the_end_for_good() {
+    let provider = provider(Duration::from_secs(60));
+    let (mut seed, mut now, mut waits, mut judged) = (seed(true), at(NOW), Vec::new(), 0);
+    let wrong = wrong();
+    loop {
+        match judge(seed.clone(), wrong, &provider, now) {
+            Verdict::Wrong { seed: next, lock } => {
+                judged += 1;
+                seed = next;
+                if lock == Some(Lock::ForGood) {
+                    break;
+                }
+                if let Some(Lock::ForAWhile { number }) = lock {
+                    let length = lock_length(number, &provider);
+                    assert!(is_locked(judge(seed.clone(), wrong, &provider, now + length - Duration::from_secs(1))));
+                    waits.push(length.as_secs() / 60);
+                    now += length;
+                }
+            }
+            // One guess in 300,000 is right at some moment; a user whose code it is then is not guessed at.
+            Verdict::Right { .. } | Verdict::Used => now += Duration::from_secs(30),
+            Verdict::Locked { .. } | Verdict::EnrolmentOver => panic!("locked when it should not be"),
+        }
+    }
+    assert_eq!(judged, MOST_FAILURES);
+    assert_eq!(waits[..12], [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 1440]);
+    assert!(waits[12..].iter().all(|wait| *wait == 1440) && waits.len() == 33);
+    let years_later = NOW + 3_000_000_000;
+    let verdict = judge(seed.clone(), code(years_later), &provider, at(years_later));
+    assert!(matches!(verdict, Verdict::Locked { lock: Lock::ForGood, .. }), "not even the right one");
+    let user = UserName::new("ana", "local");
+    assert!(is_locked_for_good(&new_seed(&user, Some(seed), now).unwrap()), "another secret does not help");
+    assert!(!is_locked_for_good(&new_seed(&user, None, now).unwrap()));
+}
+
+#[test]
+fn a_lock_that_is_over_leaves_what_was_counted() {
+    let provider = provider(Duration::from_secs(60));
+    let seed = OtpSeed { failures: 3, locked_at: Some(at(NOW)), ..seed(true) };
+    let later = at(NOW + 60);
+    let wrong = (0..1000).map(|number| Code::parse(&format!("{number:06}")).unwrap());
+    let mut wrong = wrong.filter(|guess| guess.newest_step(&seed.secret, later).is_none());
+    let (seed, lock) = missed(judge(seed.clone(), wrong.next().unwrap(), &provider, later));
+    assert_eq!((seed.failures, seed.locked_at, lock), (4, None, None));
+    let (seed, _) = missed(judge(seed, wrong.next().unwrap(), &provider, later));
+    let (seed, lock) = missed(judge(seed, wrong.next().unwrap(), &provider, later));
+    assert_eq!((seed.failures, seed.locked_at, lock), (6, Some(later), time(2)));
+    assert!(is_locked(judge(seed, code(NOW + 179), &provider, at(NOW + 179))), "twice as long");
+}
+
+#[test]
+fn a_provider_whose_locks_are_longer_than_a_day_keeps_them() {
+    let provider = provider(Duration::from_secs(48 * 60 * 60));
+    assert_eq!(lock_length(1, &provider), lock_length(40, &provider));
+    assert_eq!(lock_length(40, &provider), Duration::from_secs(48 * 60 * 60));
 }
 
 #[test]

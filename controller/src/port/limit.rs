@@ -1,7 +1,8 @@
-//! Bounds by source address. An IPv6 source counts by its /64, because that is what one subscriber has.
+//! Bounds by source address or session. An IPv6 source counts by its /64, because that is what one subscriber has.
 
 use std::{
     collections::HashMap,
+    hash::Hash,
     net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -59,9 +60,9 @@ impl Drop for Place {
     }
 }
 
-/// Lets so many through at once and so many a second, by address.
-pub(super) struct Rate {
-    buckets: Mutex<HashMap<IpAddr, Bucket>>,
+/// Lets so many through at once and so many a second, by whatever it counts.
+pub(super) struct Rate<K> {
+    buckets: Mutex<HashMap<K, Bucket>>,
     burst: f64,
     per_second: f64,
 }
@@ -72,19 +73,18 @@ struct Bucket {
     at: Instant,
 }
 
-impl Rate {
+impl<K: Eq + Hash> Rate<K> {
     pub(super) fn new(burst: u32, per_second: u32) -> Self {
         Self { buckets: Mutex::default(), burst: f64::from(burst.max(1)), per_second: f64::from(per_second.max(1)) }
     }
 
-    /// Takes one, or says after what time it is worth trying again. When too many addresses are known, those that have
+    /// Takes one, or says after what time it is worth trying again. When too many sources are known, those that have
     /// rested long enough are forgotten; when none has, strangers wait.
-    pub(super) fn take(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
-        let source = source(address);
+    pub(super) fn take(&self, source: K, now: Instant) -> Result<(), Duration> {
         let mut buckets = lock(&self.buckets);
-        if buckets.len() >= MAX_ADDRESSES && !buckets.contains_key(&source) {
+        if buckets.len() >= MAX_SOURCES && !buckets.contains_key(&source) {
             buckets.retain(|_, bucket| self.refilled(bucket, now) < self.burst);
-            if buckets.len() >= MAX_ADDRESSES {
+            if buckets.len() >= MAX_SOURCES {
                 return Err(Duration::from_secs(1));
             }
         }
@@ -103,7 +103,8 @@ impl Rate {
     }
 }
 
-fn source(address: IpAddr) -> IpAddr {
+/// What an address counts as.
+pub(super) fn source(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
@@ -114,8 +115,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Most addresses remembered at once.
-const MAX_ADDRESSES: usize = 65_536;
+/// Most sources remembered at once.
+const MAX_SOURCES: usize = 65_536;
 
 #[cfg(test)]
 mod tests {
@@ -135,10 +136,10 @@ mod tests {
     #[test]
     fn addresses_of_one_subscriber_count_together() {
         let rate = Rate::new(1, 1);
-        let now = Instant::now();
-        assert_eq!(rate.take("2001:db8::1".parse().unwrap(), now), Ok(()));
-        assert!(rate.take("2001:db8::2".parse().unwrap(), now).is_err());
-        assert!(rate.take("2001:db8:0:1::1".parse().unwrap(), now).is_ok());
+        let take = |address: &str| rate.take(source(address.parse().unwrap()), Instant::now());
+        assert_eq!(take("2001:db8::1"), Ok(()));
+        assert!(take("2001:db8::2").is_err());
+        assert!(take("2001:db8:0:1::1").is_ok());
     }
 
     #[test]

@@ -56,7 +56,8 @@ pub(super) async fn serve(port: &Port, carrier: &SharedCarrier, mut stream: Stre
         .await
         .map_err(|_| StreamError::Slow)??;
     if let Err(retry_after) = admit(port, &request, peer, address) {
-        let refused = refusal::busy("too many requests from your address; try again in a moment", retry_after);
+        let whose = if peer == Peer::Anonymous { "from your address" } else { "of your session or address" };
+        let refused = refusal::busy(&format!("too many requests {whose}; try again in a moment"), retry_after);
         return write::<Done>(stream, Answer::Refused(refused)).await;
     }
     let c = port.controller.as_ref();
@@ -99,22 +100,33 @@ pub(super) async fn serve(port: &Port, carrier: &SharedCarrier, mut stream: Stre
     }
 }
 
-/// Requests that anybody may make, and all requests without a certificate, count against their address.
+/// Requests that anybody may make, and all requests without a certificate, count against their address; those of a session
+/// that leave something behind, against the session.
 fn admit(port: &Port, request: &ControllerRequest, peer: Peer, address: IpAddr) -> Result<(), Duration> {
-    let open_to_all = match request {
-        ControllerRequest::Providers | ControllerRequest::Authenticate(_) | ControllerRequest::Enrol(_) => true,
+    let of_session = match peer {
+        Peer::Anonymous => return port.admit_anonymous(address),
+        Peer::Session(session, _) => Some(session),
+        Peer::Appliance(..) => None,
+    };
+    match request {
+        ControllerRequest::Providers | ControllerRequest::Authenticate(_) | ControllerRequest::Enrol(_) => {
+            port.admit_anonymous(address)
+        }
+        // A token that is not believed is a record, so this counts as well.
+        ControllerRequest::DownloadDeviceScript { .. } => {
+            of_session.map_or(Ok(()), |session| port.admit_download(session))
+        }
         ControllerRequest::ReportDevice { .. }
-        | ControllerRequest::DownloadDeviceScript { .. }
         | ControllerRequest::Authorize { .. }
         | ControllerRequest::RenewClaims { .. }
         | ControllerRequest::PrepareRemedy(_)
         | ControllerRequest::AnswerRemedy(_)
         | ControllerRequest::SignOut { .. }
+        // A session is refused there, and an appliance is bounded by what it reports.
         | ControllerRequest::Watch(_)
         | ControllerRequest::Report
-        | ControllerRequest::Questions => false,
-    };
-    if open_to_all || peer == Peer::Anonymous { port.admit_anonymous(address) } else { Ok(()) }
+        | ControllerRequest::Questions => of_session.map_or(Ok(()), |session| port.admit_write(session)),
+    }
 }
 
 fn session_peer(peer: Peer, address: IpAddr) -> Result<SessionPeer, Refusal> {

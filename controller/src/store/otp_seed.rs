@@ -18,10 +18,10 @@ pub struct OtpSeed {
     pub shown: OffsetDateTime,
     /// The newest time step whose code was taken; 0 before the first.
     pub last_step: u64,
-    /// Consecutive wrong codes.
+    /// Wrong codes since the last right one.
     pub failures: u32,
     /// Since when too many wrong codes lock it.
     pub locked_at: Option<OffsetDateTime>,
-    /// As read from the store, which makes a new one at every write; `None` for a seed that the user has none before.
+    /// As read from the store, which makes a new one at every write; `None` where the user had no seed before.
     pub revision: Option<Uuid>,
 }

@@ -215,6 +215,11 @@ impl Store for SqliteStore {
         })
     }
 
+    fn has_otp_seed(&self, user: &UserName) -> StoreFuture<'_, bool> {
+        let user = user.clone();
+        Box::pin(async move { Ok(read::otp_seed(&mut *self.reader().await?, &user).await?.is_some()) })
+    }
+
     fn otp_seeds(&self) -> StoreFuture<'_, Vec<(UserName, bool)>> {
         Box::pin(async move { Ok(read::otp_seeds(&mut *self.reader().await?).await?) })
     }

@@ -1,5 +1,6 @@
 //! One-time codes on the client port: enrolment, codes that are taken once, guessing that ends.
 
+use controller::store::{Op, OtpSeed};
 use data_encoding::BASE32_NOPAD;
 use engine::id::ConditionId;
 use protocol::{
@@ -15,6 +16,7 @@ use crate::harness::{House, Session, ask, clock, condition, id_of, payload, refu
 clock!(code_clock);
 clock!(enrolment_clock);
 clock!(guess_clock);
+clock!(patient_clock);
 clock!(replay_clock);
 
 /// A condition that asks for a code, and for a code of a provider nobody can ask.
@@ -81,6 +83,9 @@ async fn the_first_right_code_confirms_the_secret_shown_last() {
     assert_eq!(refused(session.need(2).await), "remedy.not-asked");
 
     let seen_by_another = session.secret().await;
+    let Err(too_soon) = session.need(0).await else { panic!("a secret after the other") };
+    assert_eq!((too_soon.code.as_str(), too_soon.retry_after_secs.is_some()), ("controller.busy", true));
+    enrolment_clock::forward(Duration::seconds(10));
     let secret = session.secret().await;
     assert_ne!(seen_by_another, secret);
     let now = enrolment_clock::now();
@@ -152,7 +157,8 @@ async fn guessing_at_once_from_two_sessions_gains_nothing() {
 
     let right = code(&secret, guess_clock::now(), 0);
     assert_eq!(refused(sessions[1].answer(&right).await), "remedy.wrong-code", "not even the right one");
-    assert_eq!(reasons(&house).await[0], "code-locked");
+    let told = reasons(&house).await;
+    assert_eq!(told.iter().filter(|reason| *reason == "code-locked").count(), 1, "a lock is told of once: {told:?}");
     house.sign_in("ana").await;
     guess_clock::forward(Duration::seconds(61));
     sessions[1].answer(&code(&secret, guess_clock::now(), 0)).await.ok().unwrap();
@@ -172,10 +178,56 @@ async fn a_right_password_buys_no_guesses() {
         house.sign_in("ana").await;
     }
     assert_eq!(reasons(&house).await[0], "wrong-code-locked");
+    code_clock::forward(Duration::seconds(10));
     let seen_again = session.secret().await;
     let right = code(&seen_again, code_clock::now(), 0);
     assert_eq!(refused(session.answer(&right).await), "remedy.wrong-code", "a new secret does not unlock");
     code_clock::forward(Duration::seconds(61));
     session.answer(&code(&seen_again, code_clock::now(), 0)).await.ok().unwrap();
+    house.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_for_locks_to_end_is_told_of_and_locked_out_for_good() {
+    let house = House::with(|settings| settings.clock = patient_clock::now).await;
+    house.add_user("ana").await;
+    two_remedies(&house).await;
+    let session = house.sign_in("ana").await;
+    let secret = session.secret().await;
+    session.answer(&code(&secret, patient_clock::now(), -1)).await.ok().unwrap();
+    let wrong = || wrong_codes(&secret, patient_clock::now()).next().unwrap();
+    let messages = || async { house.running.controller.store.admin_messages().await.unwrap() };
+    for lock in 1..=2 {
+        for _ in 0..5 {
+            assert!(messages().await.is_empty());
+            assert_eq!(refused(session.answer(&wrong()).await), "remedy.wrong-code");
+        }
+        assert_eq!(reasons(&house).await[0], "wrong-code-locked");
+        if lock == 1 {
+            patient_clock::forward(Duration::seconds(61));
+        }
+    }
+    assert!(messages().await[0].message.contains("CN=ana,OU=local were locked a second time"));
+    patient_clock::forward(Duration::seconds(61));
+    let now = patient_clock::now();
+    assert_eq!(refused(session.answer(&code(&secret, now, 0)).await), "remedy.wrong-code", "the second is longer");
+
+    let user = session.name.user.clone();
+    let seed = house.running.controller.store.otp_seed(&user).await.unwrap().unwrap();
+    house.transact(vec![Op::PutOtpSeed(OtpSeed { failures: 99, locked_at: None, ..seed })]).await;
+    assert_eq!(refused(session.answer(&wrong()).await), "remedy.codes-locked");
+    assert_eq!(reasons(&house).await[0], "wrong-code-locked-for-good");
+    patient_clock::forward(Duration::hours(1));
+    let now = patient_clock::now();
+    for _ in 0..3 {
+        assert_eq!(refused(session.answer(&code(&secret, now, 0)).await), "remedy.codes-locked");
+    }
+    let told = reasons(&house).await;
+    assert_eq!(told.iter().filter(|reason| *reason == "code-locked-for-good").count(), 1, "{told:?}");
+    assert!(messages().await.iter().any(|row| row.message.contains("ctl otp-seeds delete")));
+
+    house.transact(vec![Op::DeleteOtpSeed { user }]).await;
+    let secret = session.secret().await;
+    session.answer(&code(&secret, patient_clock::now(), 0)).await.ok().unwrap();
     house.running.stop().await;
 }

@@ -8,7 +8,7 @@ use engine::{
     revocation::RevocationScope,
     token::TokenKind,
 };
-use protocol::message::{Authorized, ControllerRequest, Done};
+use protocol::message::{Authorized, ControllerRequest, Done, Renewed};
 use serde_json::json;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
@@ -69,6 +69,28 @@ async fn a_stolen_token_is_worth_nothing_on_another_connection() {
     let anonymous = house.connect(None).await;
     assert_eq!(refused(ask::<Authorized>(&anonymous, &stolen).await), "certificate.session-required");
     ana.authorize().await.ok().unwrap();
+    house.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_floods_is_slowed_down_and_no_other_is() {
+    let house = House::new().await;
+    house.add_user("ana").await;
+    let (flooding, other) = (house.sign_in("ana").await, house.sign_in("ana").await);
+    let began = std::time::Instant::now();
+    let mut requests = tokio::task::JoinSet::new();
+    for _ in 0..60 {
+        let (carrier, claims_token) = (flooding.carrier.clone(), flooding.claims.token.clone());
+        requests.spawn(async move { ask::<Renewed>(&carrier, &ControllerRequest::RenewClaims { claims_token }).await });
+    }
+    let answers = requests.join_all().await;
+    let served = answers.iter().filter(|answer| answer.is_ok()).count();
+    let most = 31 + usize::try_from(began.elapsed().as_secs()).unwrap();
+    assert!((30..=most).contains(&served), "{served} of at most {most}");
+    let slowed: Vec<_> = answers.into_iter().filter_map(Result::err).collect();
+    assert!(slowed.iter().all(|refusal| refusal.code == "controller.busy" && refusal.retry_after_secs.is_some()));
+    assert_eq!(house.audits("token_renewed").await.len(), served, "what is refused leaves nothing");
+    other.renew().await.ok().unwrap();
     house.running.stop().await;
 }
 

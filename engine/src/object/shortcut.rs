@@ -30,9 +30,14 @@ pub enum BadShortcut {
     /// It has no address that is a text.
     #[error("shortcut `{0}` needs a url")]
     NoUrl(String),
-    /// The address is too long, or holds spaces or control characters.
-    #[error("the url of shortcut `{0}` is longer than 1024 bytes or holds characters that no url has")]
+    /// The address is too long, or holds spaces, control characters or what is no ASCII.
+    #[error(
+        "the url of shortcut `{0}` is longer than 1024 bytes or holds characters that no url has; write others as %XX or, in a host name, as xn--…"
+    )]
     Url(String),
+    /// What follows the scheme is no host.
+    #[error("the url of shortcut `{0}` must name a host that begins with a letter, a digit or `[`")]
+    Host(String),
     /// The address is not of a scheme that is opened.
     #[error(
         "the url of shortcut `{0}` must begin with one of http, https, ftp, ftps, sftp, ssh, telnet, rdp, vnc, smb and `://`"
@@ -52,14 +57,15 @@ impl AppShortcut {
         let Some(url) = value.get("url").and_then(Value::as_str).map(str::trim) else {
             return Err(BadShortcut::NoUrl(name));
         };
-        if url.len() > MAX_URL || url.chars().any(|character| character.is_control() || character.is_whitespace()) {
+        if url.len() > MAX_URL || !url.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(BadShortcut::Url(name));
         }
-        let opens = url.split_once("://").is_some_and(|(scheme, rest)| {
+        let of_scheme = url.split_once("://").filter(|(scheme, rest)| {
             !rest.is_empty() && SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known))
         });
-        if !opens {
-            return Err(BadShortcut::Scheme(name));
+        let Some((_, rest)) = of_scheme else { return Err(BadShortcut::Scheme(name)) };
+        if !names_a_host(rest) {
+            return Err(BadShortcut::Host(name));
         }
         let color = value.get("colorCode").and_then(Value::as_u64).and_then(|color| u8::try_from(color).ok());
         Ok(Self {
@@ -79,18 +85,35 @@ impl AppShortcut {
     }
 }
 
+/// Whether a character steers how others are shown, instead of being shown: control characters, ends of lines and what
+/// turns the order of a text.
+pub fn steers_display(character: char) -> bool {
+    character.is_control() || REORDERING.contains(&character)
+}
+
+/// Whether what follows a scheme begins with a host, after any user. A host or user that begins with `-` becomes an option
+/// of the program that is opened with it.
+fn names_a_host(rest: &str) -> bool {
+    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or(rest);
+    let (user, host) = authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
+    let begins =
+        |part: &str, also: char| part.starts_with(|first: char| first.is_ascii_alphanumeric() || first == also);
+    begins(host, '[') && user.is_none_or(|user| begins(user, '_'))
+}
+
 fn shown(text: &str, most: usize) -> String {
-    let steers = |character: char| character.is_control() || REORDERING.contains(&character);
     let shown = text.trim().chars().take(most);
-    shown.map(|character| if steers(character) { char::REPLACEMENT_CHARACTER } else { character }).collect()
+    shown.map(|character| if steers_display(character) { char::REPLACEMENT_CHARACTER } else { character }).collect()
 }
 
 /// Schemes that open a program on a host.
 const SCHEMES: [&str; 10] = ["http", "https", "ftp", "ftps", "sftp", "ssh", "telnet", "rdp", "vnc", "smb"];
 
-/// Characters that change the order in which others are shown.
-const REORDERING: [char; 9] =
-    ['\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2066}', '\u{2067}', '\u{2068}', '\u{2069}'];
+/// Characters that change the order in which others are shown, and ends of lines that are no control characters.
+const REORDERING: [char; 14] = [
+    '\u{061c}', '\u{200e}', '\u{200f}', '\u{2028}', '\u{2029}', '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}',
+    '\u{202e}', '\u{2066}', '\u{2067}', '\u{2068}', '\u{2069}',
+];
 
 const MAX_NAME: usize = 32;
 const MAX_DESCRIPTION: usize = 300;
@@ -111,7 +134,16 @@ mod tests {
 
     #[test]
     fn an_address_opens_a_program_on_a_host_and_nothing_else() {
-        for url in ["https://wiki.example/a?b=c#d", "HTTP://10.0.0.1", "ssh://build:22", "rdp://host", " vnc://h "] {
+        for url in [
+            "https://wiki.example/a?b=c#d",
+            "HTTP://10.0.0.1",
+            "ssh://build:22",
+            "ssh://_backup@build",
+            "ssh://ana@build/@x",
+            "https://[2001:db8::1]:8443/",
+            "rdp://host",
+            " vnc://h ",
+        ] {
             check_url(url, true);
         }
         let long = format!("https://{}", "a".repeat(1024));
@@ -127,6 +159,17 @@ mod tests {
             "data:text/html,x",
             "file:///etc/passwd",
             "ms-msdt://x",
+            "ssh://-oProxyCommand=id/",
+            "ssh://ana@-oProxyCommand=id",
+            "ssh://-oProxyCommand=id@host",
+            "ssh://a@b@-oProxyCommand=id",
+            "ssh://@-host",
+            "https:///path",
+            "https://@",
+            "https://%2doProxy",
+            "https://exämple",
+            "https://a/\u{202e}gpj",
+            "https://a\u{2028}b",
             &long,
         ] {
             check_url(url, false);
@@ -136,12 +179,12 @@ mod tests {
     #[test]
     fn texts_are_cut_and_steer_no_terminal() {
         let value = json!({
-            "name": "n".repeat(40), "url": "https://a", "description": "one\ntwo\u{1b}[31m\u{202e}", "colorCode": 99,
+            "name": "n".repeat(40), "url": "https://a", "description": "one\ntwo\u{1b}[31m\u{202e}\u{200e}\u{200f}\u{61c}\u{2028}\u{2029}.", "colorCode": 99,
             "groupName": "", "other": { "deep": [] },
         });
         let read = AppShortcut::parse(&value).unwrap();
         assert_eq!((read.name.len(), read.color, &read.group), (32, 1, &None));
-        assert_eq!(read.description, "one\u{fffd}two\u{fffd}[31m\u{fffd}");
+        assert_eq!(read.description, "one\u{fffd}two\u{fffd}[31m\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}.");
         for broken in [json!(7), json!({}), json!({ "name": "" }), json!({ "name": 7, "url": "https://a" })] {
             assert_eq!(AppShortcut::parse(&broken), Err(BadShortcut::NoName), "{broken}");
         }

@@ -4,20 +4,25 @@
 //! that comes twice at once is taken once, and of many guesses at once every one is counted before the next is judged,
 //! whichever controller they reach.
 
+use std::time::Duration;
+
 use engine::token::ResponseKind;
 use protocol::message::{Refusal, RemedyNeed, SignedToken};
+use time::OffsetDateTime;
 
 use super::{Asked, remedy::Accepted, store_refusal};
 use crate::{
     audit::{self, Record},
-    otp::{self, Code, Verdict},
+    messages,
+    otp::{self, Code, Lock, Verdict},
     refusal,
     sign_in::SignInKind,
     state::Controller,
-    store::{Op, StoreError, Transaction},
+    store::{AuditEvent, Op, OtpSeed, StoreError, Transaction},
 };
 
 /// Makes and shows a new secret to a user who has none that a code has confirmed; all others need a code and no more.
+/// Secrets of a user are some time apart, so that nobody fills the store and the audit log with them.
 pub(super) async fn need(c: &Controller, asked: &Asked) -> Result<RemedyNeed, Refusal> {
     let user = &asked.name().user;
     for _ in 0..MOST_TRIES {
@@ -25,9 +30,15 @@ pub(super) async fn need(c: &Controller, asked: &Asked) -> Result<RemedyNeed, Re
         if old.as_ref().is_some_and(|seed| seed.verified) {
             return Ok(RemedyNeed::Answer);
         }
+        if old.as_ref().is_some_and(otp::is_locked_for_good) {
+            return Err(locked_for_good());
+        }
+        if let Some(wait) = old.as_ref().and_then(|old| wait_for_secret(old.shown, asked.now)) {
+            return Err(refusal::busy("a secret was shown a moment ago; try again in a few seconds", wait));
+        }
         let seed = otp::new_seed(user, old, asked.now).map_err(|error| refusal::unavailable(&error))?;
         let uri = otp::uri(&seed, c.settings.profile_host()).to_string();
-        if write(c, vec![Op::PutOtpSeed(seed)], vec![asked.record(audit::OTP_SEED_SHOWN)]).await? {
+        if write(c, vec![Op::PutOtpSeed(seed)], vec![asked.record(audit::OTP_SEED_SHOWN).event()]).await? {
             return Ok(RemedyNeed::Enrol { uri });
         }
     }
@@ -52,21 +63,26 @@ pub(super) async fn answer(
         match otp::judge(seed, code, &provider, asked.now) {
             Verdict::Right { seed, enrolled } => {
                 let accepted = Accepted::new(c, asked, suffix, ResponseKind::Otp)?;
-                let mut records = vec![accepted.told(event.clone())];
-                records.extend(enrolled.then(|| asked.record(audit::OTP_SEED_ENROLLED)));
+                let mut records = vec![accepted.told(event.clone()).event()];
+                records.extend(enrolled.then(|| asked.record(audit::OTP_SEED_ENROLLED).event()));
                 if write(c, vec![Op::PutOtpSeed(seed), Op::InsertToken(accepted.row.clone())], records).await? {
                     return Ok(accepted.hand_out());
                 }
             }
-            Verdict::Wrong { seed, locked } => {
-                let reason = if locked { "wrong-code-locked" } else { "wrong-code" };
-                if write(c, vec![Op::PutOtpSeed(seed)], vec![failed(asked, reason)]).await? {
-                    return Err(wrong());
+            Verdict::Wrong { seed, lock } => {
+                if count(c, asked, seed, lock).await? {
+                    return Err(if lock == Some(Lock::ForGood) { locked_for_good() } else { wrong() });
                 }
             }
-            Verdict::Locked => {
-                write(c, Vec::new(), vec![failed(asked, "code-locked")]).await?;
-                return Err(wrong());
+            Verdict::Locked { since, lock } => {
+                let (reason, refused) = match lock {
+                    Lock::ForAWhile { .. } => ("code-locked", wrong()),
+                    Lock::ForGood => ("code-locked-for-good", locked_for_good()),
+                };
+                if c.code_locks.is_news(&asked.name().user, since) {
+                    write(c, Vec::new(), vec![failed(asked, reason)]).await?;
+                }
+                return Err(refused);
             }
             Verdict::Used => {
                 write(c, Vec::new(), vec![failed(asked, "code-used")]).await?;
@@ -81,9 +97,26 @@ pub(super) async fn answer(
     Err(store_refusal(&StoreError::Stale))
 }
 
+/// Keeps a wrong code, and tells administrators of a lock that is more than a mistyped code; false when the seed was changed
+/// since it was read.
+async fn count(c: &Controller, asked: &Asked, seed: OtpSeed, lock: Option<Lock>) -> Result<bool, Refusal> {
+    let reason = match lock {
+        None => "wrong-code",
+        Some(Lock::ForAWhile { .. }) => "wrong-code-locked",
+        Some(Lock::ForGood) => "wrong-code-locked-for-good",
+    };
+    let message = lock.and_then(|lock| messages::codes_locked(&seed.user, lock));
+    let (mut ops, mut audit) = (vec![Op::PutOtpSeed(seed)], vec![failed(asked, reason)]);
+    if let Some(message) = message {
+        let (op, event) = messages::posting(&asked.config, c.store.appliance(), message);
+        ops.push(op);
+        audit.push(event);
+    }
+    write(c, ops, audit).await
+}
+
 /// Writes everything or nothing; false when the seed was changed since it was read.
-async fn write(c: &Controller, ops: Vec<Op>, records: Vec<Record>) -> Result<bool, Refusal> {
-    let audit = records.into_iter().map(Record::event).collect();
+async fn write(c: &Controller, ops: Vec<Op>, audit: Vec<AuditEvent>) -> Result<bool, Refusal> {
     match c.store.transact(Transaction { ops, audit }).await {
         Ok(_) => Ok(true),
         Err(StoreError::Stale) => Ok(false),
@@ -91,17 +124,33 @@ async fn write(c: &Controller, ops: Vec<Op>, records: Vec<Record>) -> Result<boo
     }
 }
 
-fn failed(asked: &Asked, reason: &'static str) -> Record {
-    asked
-        .record(audit::AUTHENTICATION_FAILED)
-        .with("authentication_type", SignInKind::Remedy.as_str())
-        .with("reason", reason)
+/// How long until another secret may be shown.
+fn wait_for_secret(shown: OffsetDateTime, now: OffsetDateTime) -> Option<Duration> {
+    // A clock that was set back makes nobody wait until it is where it was.
+    let rested = Duration::try_from(now - shown).ok()?;
+    SECRETS_APART.checked_sub(rested).filter(|wait| !wait.is_zero())
+}
+
+fn failed(asked: &Asked, reason: &'static str) -> AuditEvent {
+    let record = asked.record(audit::AUTHENTICATION_FAILED);
+    record.with("authentication_type", SignInKind::Remedy.as_str()).with("reason", reason).event()
 }
 
 fn wrong() -> Refusal {
     refusal::refused(
         "remedy.wrong-code",
-        "the code is wrong, or there were too many wrong ones; after too many wait a minute and try again",
+        "the code is wrong, or there were too many wrong ones; after too many wait, a minute at first and longer each time",
+    )
+}
+
+fn locked_for_good() -> Refusal {
+    refusal::refused(
+        "remedy.codes-locked",
+        format!(
+            "your one-time codes stay locked after {} wrong ones in a row; ask your administrator to delete your seed, and \
+             set up your app again",
+            otp::MOST_FAILURES
+        ),
     )
 }
 
@@ -111,6 +160,9 @@ fn not_enrolled() -> Refusal {
         "set up one-time codes first; `portcullis client answer` without a code shows what to scan",
     )
 }
+
+/// Time between two secrets of a user: longer than a program needs to flood, shorter than a person to scan.
+const SECRETS_APART: Duration = Duration::from_secs(10);
 
 /// Each further try means that another answer of the same user went through meanwhile.
 const MOST_TRIES: usize = 16;

@@ -189,6 +189,31 @@ async fn a_sealed_value_opens_only_where_it_stands() {
 }
 
 #[tokio::test]
+async fn a_seed_that_cannot_be_unsealed_is_known_and_can_be_deleted() {
+    let home = SqliteHome::new().await;
+    let store = home.open().await;
+    let user = UserName::new("ana", "local");
+    let seed = OtpSeed {
+        user: user.clone(),
+        secret: b"a secret".to_vec().into(),
+        verified: true,
+        shown: NOW,
+        last_step: 0,
+        failures: 0,
+        locked_at: None,
+        revision: None,
+    };
+    store.transact(ops([Op::PutOtpSeed(seed)])).await.unwrap();
+    home.close().await;
+    change(&home, "UPDATE otp_seed SET sealed = zeroblob(60)").await;
+    let store = home.open().await;
+    assert_eq!(store.otp_seed(&user).await.err().unwrap().code(), "store.failed");
+    assert!(store.has_otp_seed(&user).await.unwrap());
+    store.transact(ops([Op::DeleteOtpSeed { user: user.clone() }])).await.unwrap();
+    assert!(!store.has_otp_seed(&user).await.unwrap());
+}
+
+#[tokio::test]
 async fn tampering_with_the_audit_log_is_found() {
     let tamperings = [
         "UPDATE audit SET record = replace(record, 'because', 'perhaps') WHERE position = 2",
