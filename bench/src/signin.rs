@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use crate::{
     Args,
     report::{Report, median, millis, percentile},
-    session::Door,
+    session::{Door, Session},
     world::{ALWAYS, DEFAULT_SITE, World},
 };
 
@@ -31,7 +31,8 @@ pub async fn run(args: &Args, report: &mut Report) -> Result<()> {
     configure(&world).await?;
     let seconds = args.seconds.unwrap_or(SECONDS);
     report.note(format!(
-        "signin: {POLICIES} scripted policies, {seconds} s a row, median of {} runs; load and servers share the machine",
+        "signin: {POLICIES} scripted policies, at most {seconds} s a row and {REQUESTS_OF_A_SESSION} requests of a session, median of {} \
+         runs; load and servers share the machine",
         args.runs
     ));
     for row in [Row::Password, Row::Authorize, Row::Renew] {
@@ -97,7 +98,7 @@ async fn configure(world: &World) -> Result<()> {
 struct Load {
     door: Door,
     row: Row,
-    sessions: Vec<crate::session::Session>,
+    sessions: Vec<Session>,
     clients: u32,
 }
 
@@ -110,8 +111,8 @@ impl Load {
         };
         let mut sessions = Vec::new();
         if !matches!(row, Row::Password) {
-            for client in 0..clients {
-                sessions.push(door.sign_in(&user(client), PASSWORD, device(run, client)).await?);
+            for number in 0..SESSIONS {
+                sessions.push(door.sign_in(&user(number % MOST_CLIENTS), PASSWORD, device(run, number)).await?);
             }
         }
         Ok(Self { door, row, sessions, clients })
@@ -139,33 +140,46 @@ impl Load {
             }
             Row::Authorize | Row::Renew => {
                 let renew = matches!(self.row, Row::Renew);
-                for mut session in self.sessions.drain(..) {
-                    let stop = stop.clone();
-                    workers.spawn(async move {
-                        let mut samples = Vec::new();
-                        while !stop.load(Ordering::Relaxed) {
-                            let before = Instant::now();
-                            if renew {
-                                session.renew().await?
-                            } else {
-                                drop(session.authorize().await?)
-                            }
-                            samples.push(before.elapsed());
-                        }
-                        Ok(samples)
-                    });
+                let share = self.sessions.len().div_ceil(self.clients as usize);
+                let mut sessions = self.sessions.drain(..);
+                for _ in 0..self.clients {
+                    let (stop, mine) = (stop.clone(), sessions.by_ref().take(share).collect());
+                    workers.spawn(one_after_the_other(mine, renew, stop));
                 }
             }
         }
-        tokio::time::sleep(length).await;
-        stop.store(true, Ordering::Relaxed);
+        let over = tokio::spawn(async move {
+            tokio::time::sleep(length).await;
+            stop.store(true, Ordering::Relaxed);
+        });
         let mut samples = Vec::new();
         while let Some(done) = workers.join_next().await {
             samples.extend(done??);
         }
+        over.abort();
         let rate = samples.len() as f64 / started.elapsed().as_secs_f64();
         Ok((rate, millis(percentile(&mut samples, 0.99))))
     }
+}
+
+/// One client's requests, each session's as many as a controller takes at once.
+async fn one_after_the_other(sessions: Vec<Session>, renew: bool, stop: Arc<AtomicBool>) -> Result<Vec<Duration>> {
+    let mut samples = Vec::new();
+    for mut session in sessions {
+        for _ in 0..REQUESTS_OF_A_SESSION {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(samples);
+            }
+            let before = Instant::now();
+            if renew {
+                session.renew().await?;
+            } else {
+                session.authorize().await?;
+            }
+            samples.push(before.elapsed());
+        }
+    }
+    Ok(samples)
 }
 
 fn user(client: u32) -> String {
@@ -182,5 +196,11 @@ const POLICIES: u32 = 10;
 const SECONDS: u64 = 4;
 
 const MOST_CLIENTS: u32 = 64;
+
+/// Signed in before the rows that need no password.
+const SESSIONS: u32 = 128;
+
+/// A controller takes 30 requests of a session at once and one a second after that.
+const REQUESTS_OF_A_SESSION: u32 = 25;
 
 const PASSWORD: &str = "bench-Password-1";

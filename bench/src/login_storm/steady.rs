@@ -72,6 +72,7 @@ pub(super) fn user(client: u32) -> String {
     format!("steady-{client}")
 }
 
-pub(super) const CLIENTS: u32 = 25;
+/// Enough for none to ask more often than a session may.
+pub(super) const CLIENTS: u32 = 75;
 
 pub(super) const PER_SECOND: u32 = 50;
