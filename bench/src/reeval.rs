@@ -62,7 +62,7 @@ pub async fn run(args: &Args, report: &mut Report) -> Result<()> {
         "real: tokens verified, rules, conditions in the sandbox with its workers and HTTP, flows to TCP services in a process of their own, the controller's watch stream over QUIC".to_owned(),
     );
     report.note(
-        "not real: connections of clients are pipes in memory (both ends of so many QUIC connections do not fit on one machine), the controller is played".to_owned(),
+        "not real: connections of clients are pipes in memory, the controller is played".to_owned(),
     );
     report.add("sessions", "per_second", count as f64 / took.as_secs_f64(), "/s");
     let grown = resident()?.saturating_sub(before);
