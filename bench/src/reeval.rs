@@ -61,9 +61,7 @@ pub async fn run(args: &Args, report: &mut Report) -> Result<()> {
     report.note(
         "real: tokens verified, rules, conditions in the sandbox with its workers and HTTP, flows to TCP services in a process of their own, the controller's watch stream over QUIC".to_owned(),
     );
-    report.note(
-        "not real: connections of clients are pipes in memory, the controller is played".to_owned(),
-    );
+    report.note("not real: connections of clients are pipes in memory, the controller is played".to_owned());
     report.add("sessions", "per_second", count as f64 / took.as_secs_f64(), "/s");
     let grown = resident()?.saturating_sub(before);
     report.add("sessions", "memory", grown as f64 / count as f64 / 1024.0, "KiB");
